@@ -1,0 +1,1 @@
+"""Simulate, predict and diagnose the training of linear networks."""

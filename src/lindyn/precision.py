@@ -1,0 +1,60 @@
+"""One policy of precision: arrays are NumPy at the surface, JAX inside, and no global flag is touched.
+
+A computation takes the dtype of its inputs: all float32 gives float32, anything else float64. Generated data
+is float64 unless told otherwise. JAX's 64-bit mode is entered for the length of a call only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import wraps
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def result_dtype(*values: Any) -> np.dtype:
+    """Return the working dtype of arrays: float32 if every floating one has at most 32 bits, else float64.
+
+    Examples:
+        >>> import numpy as np
+        >>> result_dtype(np.zeros(2, np.float32)), result_dtype([1, 2])
+        (dtype('float32'), dtype('float64'))
+    """
+    narrow = [np.asarray(v).dtype.name in ("float32", "float16", "bfloat16") for v in values]
+    return np.dtype(np.float32 if narrow and all(narrow) else np.float64)
+
+
+def working_precision(dtype: Any) -> AbstractContextManager[Any]:
+    """Return a context in which JAX computes in `dtype` (float32 or float64), in this thread only."""
+    return jax.enable_x64(np.dtype(dtype) == np.float64)
+
+
+def choose_dtype(name: str, dtype: Any) -> np.dtype:
+    """Return a supported dtype, or refuse: float32 and float64 are supported."""
+    try:
+        chosen = np.dtype(dtype)
+    except TypeError:
+        chosen = None
+    if chosen not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ValueError(f"Argument `{name}` must be float32 or float64, but it is {dtype!r}.")
+    return chosen
+
+
+def evaluates(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a method of a task be called from outside JAX in the task's precision, and be traced inside JAX.
+
+    Called with concrete arrays it returns NumPy arrays of the task's dtype; called with tracers it traces.
+    """
+
+    @wraps(method)
+    def evaluate(self: Any, *arrays: Any) -> Any:
+        if any(isinstance(a, jax.core.Tracer) for a in arrays):
+            return method(self, *arrays)
+        with working_precision(self.dtype):
+            return np.asarray(method(self, *(jnp.asarray(a, self.dtype) for a in arrays)))
+
+    return evaluate
