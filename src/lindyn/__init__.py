@@ -1,1 +1,53 @@
-"""Simulate, predict and diagnose the training of linear networks."""
+"""Simulate, predict and diagnose the training of linear networks, exactly and at any width.
+
+Four nouns and one verb: a task (what is learned), a network or a dynamics (what moves), a method (how the motion is
+computed) and a trajectory (what comes out), joined by `simulate`.
+"""
+
+from lindyn._version import __version__
+from lindyn.checks import InvalidArgument
+from lindyn.citations import cite
+from lindyn.closed_form import MixedSolution, mode_curve, mode_time
+from lindyn.dynamics import Balanced, Lazy, Mixed
+from lindyn.methods import ClosedForm, Flow, GradientDescent, Muon, Optimizer
+from lindyn.networks import TwoLayer
+from lindyn.observables import Observable, alignment, distance_to, singular_values
+from lindyn.parametrizations import Parametrization
+from lindyn.rates import StabilityWarning, published_learning_rate, stability_bound
+from lindyn.simulate import simulate
+from lindyn.tasks import Completion, CustomCost, Regression, SpikedMatrix
+from lindyn.trajectory import Comparison, Trajectory, compare
+
+__all__ = [
+    "Balanced",
+    "ClosedForm",
+    "Comparison",
+    "Completion",
+    "CustomCost",
+    "Flow",
+    "GradientDescent",
+    "InvalidArgument",
+    "Lazy",
+    "Mixed",
+    "MixedSolution",
+    "Muon",
+    "Observable",
+    "Optimizer",
+    "Parametrization",
+    "Regression",
+    "SpikedMatrix",
+    "StabilityWarning",
+    "Trajectory",
+    "TwoLayer",
+    "__version__",
+    "alignment",
+    "cite",
+    "compare",
+    "distance_to",
+    "mode_curve",
+    "mode_time",
+    "published_learning_rate",
+    "simulate",
+    "singular_values",
+    "stability_bound",
+]

@@ -40,9 +40,7 @@ def array(
         raise refuse(name, "be an array of real numbers", f"it is {type(value).__name__}: {error}") from error
     if out.ndim != ndim or out.size == 0:
         raise refuse(name, f"be a non-empty {ndim}-dimensional array", f"its shape is {out.shape}")
-    if shape is not None and any(
-        want is not None and want != got for want, got in zip(shape, out.shape, strict=True)
-    ):
+    if shape is not None and any(want is not None and want != got for want, got in zip(shape, out.shape, strict=True)):
         wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
         raise refuse(name, f"have shape {wanted}", f"its shape is {out.shape}")
     if not np.all(np.isfinite(out)):
@@ -73,9 +71,7 @@ def number(
     return out
 
 
-def integer(
-    name: str, value: Any, *, at_least: int | None = None, at_most: int | None = None, remedy: str = ""
-) -> int:
+def integer(name: str, value: Any, *, at_least: int | None = None, at_most: int | None = None, remedy: str = "") -> int:
     """Return `value` as an int within bounds; 2.5 and "3" are refused, 1e12 and NumPy integers accepted."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating) or value % 1 != 0:
         raise refuse(name, "be a whole number", f"it is {value!r}", remedy)

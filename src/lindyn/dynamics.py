@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import math
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -78,10 +77,6 @@ class AbstractDynamics(abc.ABC):
         decay = f", weight_decay={self.weight_decay:g}" if self.weight_decay else ""
         return f"{type(self).__name__}(threshold={self.threshold:.6g}, start={start}{decay})"
 
-    def threshold_at(self, time: Any, tau: Any, decay: Any) -> Any:
-        """Return τ(t) = τ e^{−2μt} (2.8)."""
-        return tau * jnp.exp(-2 * decay * time)
-
     @staticmethod
     @abc.abstractmethod
     def drive(matrix: Float[Array, "d_out d_in"], gradient: Float[Array, "d_out d_in"], tau: Any) -> Any:
@@ -92,9 +87,10 @@ class AbstractDynamics(abc.ABC):
     def grams(matrix: Float[Array, "d_out d_in"], tau: Any) -> tuple[Any, Any]:
         """Return C1 (d_in, d_in) and C2 (d_out, d_out) as the dynamics has them, inside JAX."""
 
-    def velocity(self, matrix: Any, gradient: Any, time: Any, tau: Any, decay: Any) -> Any:
-        """Return Ȧ, weight decay included (2.8), inside JAX."""
-        return self.drive(matrix, gradient, self.threshold_at(time, tau, decay)) - 2 * decay * matrix
+    @classmethod
+    def velocity(cls, matrix: Any, gradient: Any, time: Any, tau: Any, decay: Any) -> Any:
+        """Return Ȧ inside JAX, with weight decay μ: τ(t) = τe^{−2μt} and a term −2μA (2.8)."""
+        return cls.drive(matrix, gradient, tau * jnp.exp(-2 * decay * time)) - 2 * decay * matrix
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -230,8 +226,3 @@ class Balanced(AbstractDynamics):
     def grams(matrix: Any, tau: Any) -> tuple[Any, Any]:
         """Return √(AᵀA) and √(AAᵀ)."""
         return Mixed.grams(matrix, jnp.zeros_like(tau))
-
-
-def largest_rate(dynamics: TwoLayer | AbstractDynamics, singular_value: float) -> float:
-    """Return √(s² + τ²), half the largest rate at which errors decay when the top singular value of A is s (3.2)."""
-    return math.hypot(singular_value, dynamics.threshold)

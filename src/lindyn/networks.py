@@ -136,9 +136,7 @@ class TwoLayer:
             1.0
         """
         if variance is None and (variance_in is None or variance_out is None):
-            raise checks.refuse(
-                "variance", "be given", "it is not", "or give both `variance_in` and `variance_out`"
-            )
+            raise checks.refuse("variance", "be given", "it is not", "or give both `variance_in` and `variance_out`")
         law = standard(
             width=width,
             variance=0.0 if variance is None else variance,
@@ -167,9 +165,7 @@ class TwoLayer:
         return TwoLayer.parametrized(shape, law, key, dtype=dtype)
 
     @staticmethod
-    def parametrized(
-        shape: Shape, law: Parametrization, key: checks.Seed = 0, *, dtype: Any = np.float64
-    ) -> TwoLayer:
+    def parametrized(shape: Shape, law: Parametrization, key: checks.Seed = 0, *, dtype: Any = np.float64) -> TwoLayer:
         """Draw the weights of a parametrisation (see `lindyn.parametrizations`).
 
         Gaussian weights come at any width; uniform ones are drawn in full and reduced, so they must fit in memory.
@@ -312,9 +308,7 @@ class TwoLayer:
             )
             return replace(mirror, w1=mirror.w2.T.copy(), w2=mirror.w1.T.copy(), law="λ-balanced, side 'out'")
         dtype = choose_dtype("dtype", dtype) if start is None else start.dtype
-        width = checks.integer(
-            "width", width, at_least=1, at_most=d_in, remedy="or use `orthogonal`, which is wide"
-        )
+        width = checks.integer("width", width, at_least=1, at_most=d_in, remedy="or use `orthogonal`, which is wide")
         u, s, vt = np.linalg.svd(np.zeros((d_out, d_in)) if start is None else start, full_matrices=False)
         rank = int(np.sum(s > s[0] * max(d_out, d_in) * np.finfo(s.dtype).eps)) if s[0] > 0 else 0
         if rank > width:
@@ -408,9 +402,7 @@ class TwoLayer:
         first, second = checks.array("w1", w1, 2), checks.array("w2", w2, 2)
         width, d_in = first.shape
         if second.shape[1] != width:
-            raise checks.refuse(
-                "w2", f"have {width} columns, one for each row of `w1`", f"its shape is {second.shape}"
-            )
+            raise checks.refuse("w2", f"have {width} columns, one for each row of `w1`", f"its shape is {second.shape}")
         dtype = result_dtype(first, second)
         first, second = first.astype(dtype), second.astype(dtype)
         frame = None
@@ -490,10 +482,6 @@ class TwoLayer:
         w1, w2 = self.weights(key)
         scaled = (w1 * self.dtype.type(self.units[0]), w2 * self.dtype.type(self.units[1]))
         return replace(self, w1=scaled[0], w2=scaled[1], frame=None)
-
-    def evolved(self, w1: Any, w2: Any) -> TwoLayer:
-        """Return this network with another reduced factor: the state after training."""
-        return replace(self, w1=np.asarray(w1), w2=np.asarray(w2))
 
 
 def require_memory(name: str, value: int, needed: float, what: str) -> None:

@@ -6,6 +6,7 @@ list of names, equivariance is established by running the rule on a small networ
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -71,10 +72,11 @@ def probe_equivariance(rule: optax.GradientTransformation) -> Embedding:
     return Embedding(deviation, deviation < 1e-9)
 
 
+@cache
 def momentum_rule(momentum: float, nesterov: bool, weight_decay: float, clip_norm: float | None) -> Any:
     """Return PyTorch's SGD direction, to be multiplied by −learning rate.
 
-    In order: clipping by the global norm, weight decay added to the gradient, momentum b ← μb + g (Nesterov: g + μb).
+    In order: clipping by the global norm, weight decay added to the gradient, momentum b ← μb + g (or Nesterov's).
     """
     parts = []
     if clip_norm is not None:
@@ -83,7 +85,7 @@ def momentum_rule(momentum: float, nesterov: bool, weight_decay: float, clip_nor
         parts.append(optax.add_decayed_weights(weight_decay))
     if momentum:
         parts.append(optax.trace(momentum, nesterov))
-    return optax.chain(*parts)
+    return optax.chain(*parts) if parts else optax.identity()
 
 
 MuonScale = Literal["original", "match_rms_adamw", "none"]
@@ -95,18 +97,19 @@ class MuonState(NamedTuple):
     momentum: Any
 
 
+@cache
 def muon_rule(
     momentum: float,
     nesterov: bool,
     newton_schulz_steps: int,
     scale: MuonScale,
-    layer_shapes: dict[str, tuple[int, int]],
+    layer_shapes: tuple[tuple[int, int], tuple[int, int]],
 ) -> optax.GradientTransformation:
     """Return Muon's direction, to be multiplied by −learning rate, as PyTorch defines it.
 
     Momentum m ← βm + (1 − β)g, its Nesterov form (1 − β)g + βm, orthogonalised by the quintic Newton–Schulz
     iteration. The iteration commutes with V ↦ VQ; the shape-dependent factor does not, and is therefore taken from
-    the full `layer_shapes`.
+    the full `layer_shapes` of W1 and W2.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
 
@@ -119,13 +122,14 @@ def muon_rule(
             y = a * y + (b * gram + c * gram @ gram) @ y
         return y.T if tall else y
 
-    def factor(shape: tuple[int, int]) -> float:
-        rows, columns = shape
-        return {
+    factor = {
+        name: {
             "original": max(1.0, rows / columns) ** 0.5,
             "match_rms_adamw": 0.2 * max(rows, columns) ** 0.5,
             "none": 1.0,
         }[scale]
+        for name, (rows, columns) in zip(("w1", "w2"), layer_shapes, strict=True)
+    }
 
     def init(params: Any) -> MuonState:
         return MuonState(jax.tree.map(jnp.zeros_like, params))
@@ -134,6 +138,6 @@ def muon_rule(
         del params
         m = jax.tree.map(lambda m, g: momentum * m + (1 - momentum) * g, state.momentum, gradients)
         ahead = jax.tree.map(lambda m, g: momentum * m + (1 - momentum) * g, m, gradients) if nesterov else m
-        return {k: factor(layer_shapes[k]) * orthogonalise(ahead[k]) for k in ahead}, MuonState(m)
+        return {k: factor[k] * orthogonalise(ahead[k]) for k in ahead}, MuonState(m)
 
     return optax.GradientTransformation(init, update)

@@ -421,9 +421,7 @@ class Completion(AbstractTask):
         self.target = np.where(used, raw, 0)
 
     @staticmethod
-    def from_entries(
-        rows: Any, columns: Any, values: Any, shape: tuple[int, int], *, signal: Any = None
-    ) -> Completion:
+    def from_entries(rows: Any, columns: Any, values: Any, shape: tuple[int, int], *, signal: Any = None) -> Completion:
         """Return the task given by a list of entries T[rows[k], columns[k]] = values[k], as ratings come.
 
         Examples:
@@ -435,9 +433,7 @@ class Completion(AbstractTask):
         v = checks.array("values", values, 1, shape=(i.size,))
         for name, index, size in (("rows", i, d_out), ("columns", j, d_in)):
             if index.shape != v.shape or index.min() < 0 or index.max() >= size:
-                raise checks.refuse(
-                    name, f"hold {v.size} indices from 0 to {size - 1}", f"it is {index.tolist()[:5]}…"
-                )
+                raise checks.refuse(name, f"hold {v.size} indices from 0 to {size - 1}", f"it is {index.tolist()[:5]}…")
         target = np.full((d_out, d_in), np.nan, v.dtype)
         target[i, j] = v
         return Completion(target, signal=signal)
@@ -551,9 +547,7 @@ class CustomCost(AbstractTask):
                     f"it raised {type(error).__name__}: {error}",
                 ) from error
         if getattr(out, "shape", None) != () or not jnp.issubdtype(out.dtype, jnp.floating):
-            raise checks.refuse(
-                "function", "return a real scalar", f"it returns {out}", "sum or average its terms"
-            )
+            raise checks.refuse("function", "return a real scalar", f"it returns {out}", "sum or average its terms")
 
     @property
     def shape(self) -> tuple[int, int]:
