@@ -113,6 +113,7 @@ def simulate(
             "dynamics": _name(system),
             "method": plan.method,
             "why": why + plan.why,
+            "law": system.law if isinstance(system, TwoLayer) else repr(system),
             "task": type(task).__name__,
             "shape": list(task.shape),
             "threshold": system.threshold,
@@ -141,6 +142,6 @@ def _dtype(system: System, task: AbstractTask) -> np.dtype:
 
 def _name(system: System) -> str:
     if isinstance(system, TwoLayer):
-        return f"two-layer network of width {system.width:,} ({system.law})"
+        return f"network of width {system.width:,}"
     decay = f" with weight decay {system.weight_decay:g}" if system.weight_decay else ""
     return f"{system.name} dynamics{decay}"

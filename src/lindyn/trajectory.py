@@ -88,6 +88,7 @@ class Trajectory:
         steps = "" if np.isnan(self.step).any() else f", steps {self.step[0]:.0f} … {self.step[-1]:.0f}"
         lines = [
             f"Trajectory of {i['dynamics']} on {i['task']} {tuple(i['shape'])}, threshold {i['threshold']:.5g}",
+            f"  start       {i['law']}",
             f"  method      {i['method']}: {i['why']}",
             f"  records     {len(self)}, time {self.time[0]:.4g} … {self.time[-1]:.4g}{steps}",
             f"  precision   {i['dtype']}, state {i['state_bytes'] / 2**20:.3g} MiB",
