@@ -54,11 +54,10 @@ def stability_bound(system: TwoLayer | AbstractDynamics, task: AbstractTask, *, 
 def published_learning_rate(
     system: TwoLayer | AbstractDynamics, task: AbstractTask, rule: str = "auto"
 ) -> tuple[float, str]:
-    """Return the paper's learning rate and a sentence that says how it was found.
+    """Return the paper's learning rate for a network or a matrix dynamics, and a sentence on how it was found.
 
-    "auto" (Figure 2): η = 1/(50τ) if τ > ‖A*‖_F (which is σ²w > d for a signal of unit entries), else
-    1/(50‖A*‖_op), capped at half the stability bound. "figure1": η = 1/(5‖A*‖_op). Both divided by the curvature
-    of the cost and by the network's clock, which are 1 in the paper.
+    See `published_rate`; the scales are those of `task.reference()`, divided by the curvature of the cost and by the
+    network's clock, which are 1 in the paper.
 
     Raises:
         InvalidArgument: a task whose reference matrix is zero, so that no scale is known.
@@ -74,19 +73,54 @@ def published_learning_rate(
         >>> published_learning_rate(Mixed(threshold=4.0), task)[0]
         0.005
     """
-    checks.choice("learning_rate", rule, ("auto", "figure1"))
     reference = task.reference()
-    top, size = float(np.linalg.norm(reference, 2)), float(np.linalg.norm(reference))
+    unit = task.curvature() * (system.clock if isinstance(system, TwoLayer) else 1.0)
+    return published_rate(
+        rule,
+        threshold=system.threshold,
+        top=float(np.linalg.norm(reference, 2)),
+        size=float(np.linalg.norm(reference)),
+        bound=stability_bound(system, task),
+        unit=unit,
+    )
+
+
+def published_rate(
+    rule: str, *, threshold: float, top: float, size: float, bound: float, unit: float = 1.0
+) -> tuple[float, str]:
+    """Return the paper's learning rate from scales alone.
+
+    "auto" (Figure 2): η = 1/(50τ) if τ > ‖A*‖_F (which is σ²w > d for a signal of unit entries), else
+    1/(50‖A*‖_op), capped at half the stability bound. "figure1": η = 1/(5‖A*‖_op).
+
+    Args:
+        rule: "auto" or "figure1".
+        threshold: τ.
+        top: ‖A*‖_op.
+        size: ‖A*‖_F.
+        bound: the stability bound.
+        unit: flow time that passes in a step of learning rate 1, times the curvature of the cost.
+
+    Raises:
+        InvalidArgument: another rule, or a signal of zero.
+
+    References:
+        theory section 4, published settings.
+
+    Examples:
+        >>> published_rate("figure1", threshold=1.0, top=2.0, size=3.0, bound=1.0)[0]
+        0.1
+    """
+    checks.choice("learning_rate", rule, ("auto", "figure1"))
     if top == 0:
         raise checks.refuse(
             "learning_rate", "be a number for this task", f"it is {rule!r}, and the task's signal is zero"
         )
-    unit = task.curvature() * (system.clock if isinstance(system, TwoLayer) else 1.0)
     if rule == "figure1":
         return 1 / (5 * top * unit), "1/(5‖A*‖_op), the published rate of Figure 1"
-    if system.threshold > size:
-        rate, why = 1 / (50 * system.threshold * unit), "1/(50τ), the published rate of Figure 2 where τ > ‖A*‖_F"
+    if threshold > size:
+        rate, why = 1 / (50 * threshold * unit), "1/(50τ), the published rate of Figure 2 where τ > ‖A*‖_F"
     else:
         rate, why = 1 / (50 * top * unit), "1/(50‖A*‖_op), the published rate of Figure 2 where τ ≤ ‖A*‖_F"
-    limit = 0.5 * stability_bound(system, task)
-    return (rate, why) if rate <= limit else (limit, f"half the stability bound ({why} is above it)")
+    limit = 0.5 * bound
+    return (rate, why) if rate <= limit else (limit, f"half the stability bound, which {why} exceeds")

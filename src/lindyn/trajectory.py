@@ -173,9 +173,9 @@ class Trajectory:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the errors against step (or time); see `lindyn.plots` for more."""
-        from lindyn import plots
+        from lindyn.plots import errors
 
-        return plots.errors(self, ax=ax)
+        return errors(self, ax=ax)
 
     def cite(self) -> str:
         """Return BibTeX of what this run used: the paper, and the sources of its method."""

@@ -1,0 +1,14 @@
+"""Figures. Every plotter takes `ax=` and returns it; matplotlib is imported when one is called.
+
+Examples:
+    >>> import lindyn as ld
+    >>> from lindyn import plots
+    >>> task = ld.SpikedMatrix(dim=20, rank=2, key=0)
+    >>> run = ld.simulate(ld.Mixed(threshold=1.0), task, times=[0.0, 0.05, 0.1])
+    >>> plots.errors(run).get_ylabel()
+    'error per entry'
+"""
+
+from lindyn.plots.curves import errors, figure1, prediction, save_figure, singular_values
+
+__all__ = ["errors", "figure1", "prediction", "save_figure", "singular_values"]

@@ -1,0 +1,6 @@
+"""Settings shared by all tests."""
+
+from hypothesis import settings
+
+settings.register_profile("suite", max_examples=25, deadline=None, derandomize=True, database=None)
+settings.load_profile("suite")
