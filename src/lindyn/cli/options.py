@@ -45,7 +45,7 @@ LearningRate = Annotated[
     typer.Option(help="A number, 'auto' (published rule of Figure 2) or 'figure1' (1/(5‖A*‖)).", rich_help_panel=RUN),
 ]
 SaveEvery = Annotated[int, typer.Option(help="Record every so many steps.", rich_help_panel=RUN)]
-Seed = Annotated[int, typer.Option(help="Seed of the task; the weights use the next one.", rich_help_panel=RUN)]
+Seed = Annotated[int, typer.Option(help="Seed of the task and of the weights.", rich_help_panel=RUN)]
 Dtype = Annotated[str, typer.Option(help="Precision: float64 or float32.", rich_help_panel=RUN)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.", rich_help_panel=OUT)]
 Out = Annotated[
@@ -53,6 +53,11 @@ Out = Annotated[
     typer.Option(help="Folder for the dataset (zarr), the figure and summary.json.", rich_help_panel=OUT),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Write into an existing folder.", rich_help_panel=OUT)]
+
+
+def keys_of(seed: int) -> list[np.random.Generator]:
+    """Return independent generators for the task and for the weights."""
+    return np.random.default_rng(checks.integer("seed", seed, at_least=0)).spawn(2)
 
 
 def shape_of(dim: int | None, rows: int | None, columns: int | None) -> tuple[int, int]:
@@ -140,7 +145,7 @@ def task_of(
     scale: float,
     target: Path | None,
     signal: Path | None,
-    seed: int,
+    key: np.random.Generator,
     dtype: str,
 ) -> SpikedMatrix:
     """Return the task that the options describe, drawn or read."""
@@ -156,4 +161,4 @@ def task_of(
     if spectrum == "mean" and rank is not None and values is None:
         values, rank = list(mean_signal_spectrum(shape, rank, scale=scale)), None
         scale = 1.0
-    return SpikedMatrix(shape=shape, rank=rank, singular_values=values, noise=noise, scale=scale, key=seed, dtype=dtype)
+    return SpikedMatrix(shape=shape, rank=rank, singular_values=values, noise=noise, scale=scale, key=key, dtype=dtype)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -75,8 +76,8 @@ def curve_summary(run: Trajectory, phase: str, stable_rank: float | None) -> dic
 
 
 def print_json(summary: dict[str, Any]) -> None:
-    """Print a summary as JSON on standard output, and nothing else there."""
-    console.print_json(json.dumps(summary))
+    """Print a summary as one line of JSON on standard output, and nothing else there."""
+    typer.echo(json.dumps(summary, allow_nan=False))
 
 
 def print_summary(title: str, summary: dict[str, Any]) -> None:

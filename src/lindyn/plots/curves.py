@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-TRAIN, TEST, THRESHOLD, BULK = "#0072B2", "#D55E00", "#000000", "#9a9a9a"
+TRAIN, TEST, THRESHOLD, BULK = "#0072B2", "#D55E00", "#A50026", "#9a9a9a"
 MODES = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8C564B", "#5D3A9B"]
 LINES = ["-", "--", ":", "-."]
 
@@ -119,7 +119,7 @@ def singular_values(
             edge = f"{other.info['dynamics']}: modes, upper edge"
             ax.plot(their_x, theirs[:, signal_modes], line, color="black", linewidth=0.9, label=edge)
     tau = run.info["threshold"]
-    ax.axhline(tau, color=THRESHOLD, linewidth=1.1, linestyle=(0, (6, 2)), label=rf"threshold $\tau$ = {tau:.3g}")
+    ax.axhline(tau, color=THRESHOLD, linewidth=1.4, linestyle="-.", label=rf"threshold $\tau$ = {tau:.3g}")
     if log:
         ax.set_yscale("log")
         floor = min(tau, float(values[:, : signal_modes or 1].min())) / 5
@@ -142,7 +142,7 @@ def prediction(run: Trajectory) -> Figure:
     for k, mode in enumerate(run["signal_modes"].T):
         right.plot(x, mode, color=MODES[k % len(MODES)])
     tau = run.info["threshold"]
-    right.axhline(tau, color=THRESHOLD, linestyle=(0, (6, 2)), linewidth=1.1, label=rf"threshold $\tau$ = {tau:.3g}")
+    right.axhline(tau, color=THRESHOLD, linestyle="-.", linewidth=1.4, label=rf"threshold $\tau$ = {tau:.3g}")
     right.set_xlabel(label)
     right.set_ylabel("learned strength of signal modes")
     right.set_ylim(bottom=0)
