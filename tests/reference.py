@@ -1,4 +1,4 @@
-"""Independent implementations that the tests compare with: plain NumPy, SciPy and mpmath, written from the equations."""
+"""Independent implementations to compare with: plain NumPy, SciPy and mpmath, written from the equations."""
 
 from collections.abc import Callable
 

@@ -5,12 +5,12 @@ import numpy as np
 import optax
 import pytest
 import torch
+
+import lindyn as ld
 from reference import layers, relative, target_of, worst
 from torch_reference import squared_error, tensor, train, train_sequentially
 
-import lindyn as ld
-
-STEPS, RATE, EXACT = 200, 0.02, 1e-10
+STEPS, EVERY, RATE, EXACT = 200, 20, 0.02, 1e-10
 SHAPES = [(5, 5), (4, 7), (7, 4)]
 
 
@@ -20,19 +20,27 @@ def widths(shape):
     return [n // 2, n, 4 * n]
 
 
-EVERY_SIZE = [pytest.param(s, w, id=f"{s[0]}x{s[1]}-w{w}") for s in SHAPES for w in widths(s)]
+def sizes(*shapes, marks=()):
+    return [pytest.param(s, w, id=f"{s[0]}x{s[1]}-w{w}", marks=marks) for s in shapes for w in widths(s)]
+
+
+WIDE = (4, 7)
+every_width = pytest.mark.parametrize(("shape", "width"), sizes(WIDE))
+every_size = pytest.mark.parametrize(
+    ("shape", "width"), sizes(WIDE) + sizes(*(s for s in SHAPES if s != WIDE), marks=pytest.mark.slow)
+)
 
 
 def assert_equal_runs(run, path, w1, w2):
-    """The matrix at every step, and the weights of the original shape at the end."""
-    assert len(run) == len(path)
-    assert worst(run["matrix"], path) < EXACT
+    """The matrix along the run, and the weights of the original shape at the end."""
+    assert run.completed
+    assert worst(run["matrix"], path[run.step.astype(int)]) < EXACT
     for ours, theirs in zip(run.final.weights(), (w1, w2), strict=True):
         assert relative(ours, theirs) < EXACT
 
 
 def simulate(net, task, method):
-    return ld.simulate(net, task, method, observables=["matrix"])
+    return ld.simulate(net, task, method, observables=["matrix"], save_every=EVERY)
 
 
 SGD = {
@@ -45,7 +53,7 @@ SGD = {
 
 
 @pytest.mark.parametrize("options", SGD.values(), ids=SGD)
-@pytest.mark.parametrize(("shape", "width"), EVERY_SIZE)
+@every_size
 def test_sgd(shape, width, options):
     rate = RATE / 4 if "momentum" in options else RATE
     w1, w2 = layers(shape, width)
@@ -61,7 +69,7 @@ def test_sgd(shape, width, options):
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
-@pytest.mark.parametrize(("shape", "width"), EVERY_SIZE[3:6])
+@every_width
 def test_global_norm_clipping(shape, width, momentum):
     w1, w2 = layers(shape, width)
     target = target_of(shape)
@@ -78,15 +86,13 @@ def test_global_norm_clipping(shape, width, momentum):
         STEPS,
         clip_norm=1.5,
     )
-    free, *_ = train(
-        w1, w2, squared_error(target), lambda p: torch.optim.SGD(p, lr=RATE / 4, momentum=momentum), STEPS
-    )
+    free, *_ = train(w1, w2, squared_error(target), lambda p: torch.optim.SGD(p, lr=RATE / 4, momentum=momentum), STEPS)
     assert worst(path[1:], free[1:]) > 0.01  # the clip acts
     assert_equal_runs(run, path, *ends)
 
 
 @pytest.mark.parametrize("options", [{}, {"momentum": 0.8, "weight_decay": 0.05}], ids=["plain", "momentum-decay"])
-@pytest.mark.parametrize(("shape", "width"), EVERY_SIZE[3:6])
+@every_width
 def test_sequential_order(shape, width, options):
     w1, w2 = layers(shape, width)
     target = target_of(shape)
@@ -106,10 +112,15 @@ MUON = {
 }
 
 
-@pytest.mark.parametrize(("ours", "theirs"), MUON.values(), ids=MUON)
-@pytest.mark.parametrize(("shape", "width"), EVERY_SIZE[3:6])
+MUON_CASES = [pytest.param(*v, id=k, marks=() if k == "default" else pytest.mark.slow) for k, v in MUON.items()]
+
+
+@pytest.mark.parametrize(("ours", "theirs"), MUON_CASES)
+@every_width
 def test_muon(shape, width, ours, theirs, monkeypatch):
-    monkeypatch.setattr(torch.Tensor, "bfloat16", lambda x: x.clone())  # torch orthogonalises in half precision; not here
+    monkeypatch.setattr(
+        torch.Tensor, "bfloat16", lambda x: x.clone()
+    )  # torch orthogonalises in half precision; not here
     w1, w2 = layers(shape, width)
     target = target_of(shape)
     run = simulate(
@@ -122,7 +133,7 @@ def test_muon(shape, width, ours, theirs, monkeypatch):
     assert_equal_runs(run, *expected)
 
 
-@pytest.mark.parametrize(("shape", "width"), EVERY_SIZE[3:6])
+@every_width
 def test_adam_needs_and_gets_the_full_width(shape, width):
     w1, w2 = layers(shape, width)
     target = target_of(shape)
@@ -140,7 +151,7 @@ def test_adam_needs_and_gets_the_full_width(shape, width):
     assert_equal_runs(run, *expected)
 
 
-@pytest.mark.parametrize(("shape", "width"), EVERY_SIZE[3:6])
+@every_width
 def test_equivariant_optax_rule_runs_on_the_reduced_factor(shape, width):
     w1, w2 = layers(shape, width)
     target = target_of(shape)
@@ -174,7 +185,7 @@ def regression_loss(x, y, batches=None):
 
 
 @pytest.mark.parametrize("options", [{}, {"momentum": 0.8}], ids=["plain", "momentum"])
-@pytest.mark.parametrize(("shape", "width"), EVERY_SIZE[3:6])
+@every_width
 def test_mini_batches(shape, width, options):
     x, y = regression_data(shape, samples=30)
     batches = np.random.default_rng(5).integers(0, 30, (STEPS, 6))
@@ -185,9 +196,7 @@ def test_mini_batches(shape, width, options):
         ld.GradientDescent(learning_rate=RATE / 4, steps=STEPS, batches=batches, **options),
     )
     loss = regression_loss(x, y, batches)
-    assert_equal_runs(
-        run, *train(w1, w2, loss, lambda p: torch.optim.SGD(p, lr=RATE / 4, **options), STEPS)
-    )
+    assert_equal_runs(run, *train(w1, w2, loss, lambda p: torch.optim.SGD(p, lr=RATE / 4, **options), STEPS))
 
 
 def other_costs(shape):
@@ -218,7 +227,7 @@ COSTS = list(other_costs((2, 2)))
 
 
 @pytest.mark.parametrize("name", COSTS)
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", [pytest.param(s, marks=() if s == WIDE else pytest.mark.slow) for s in SHAPES])
 def test_gradients_of_the_costs(shape, name):
     task, loss = other_costs(shape)[name]
     a = torch.nn.Parameter(tensor(np.random.default_rng(11).standard_normal(shape)))
@@ -229,10 +238,10 @@ def test_gradients_of_the_costs(shape, name):
 
 
 @pytest.mark.parametrize("name", COSTS)
-@pytest.mark.parametrize(("shape", "width"), [EVERY_SIZE[5]])
-def test_descent_on_the_other_costs(shape, width, name):
+@pytest.mark.parametrize("shape", [WIDE])
+def test_descent_on_the_other_costs(shape, name):
     task, loss = other_costs(shape)[name]
-    w1, w2 = layers(shape, width)
+    w1, w2 = layers(shape, width=40)
     run = simulate(ld.TwoLayer.from_weights(w1, w2), task, ld.GradientDescent(learning_rate=RATE, steps=STEPS))
     assert_equal_runs(run, *train(w1, w2, loss, lambda p: torch.optim.SGD(p, lr=RATE), STEPS))
 
@@ -257,19 +266,19 @@ def test_random_batches_are_uniform_subsets():
     x, y = regression_data((2, 3), samples=5)
     subsets = [(i, j) for i in range(5) for j in range(i)]
     possible = np.array([(-y[list(rows)]).T @ x[list(rows)] / 2 for rows in subsets])
-    seen = gradients_seen(ld.Regression(x, y), ld.GradientDescent(learning_rate=1e-10, steps=2000, batch_size=2))
+    seen = gradients_seen(ld.Regression(x, y), ld.GradientDescent(learning_rate=1e-10, steps=500, batch_size=2))
     distance = np.linalg.norm(seen[:, None] - possible[None], axis=(2, 3))
     assert distance.min(axis=1).max() < 1e-5  # every gradient is that of two distinct samples
     counts = np.bincount(distance.argmin(axis=1), minlength=len(subsets))
-    assert np.sum((counts - 200) ** 2 / 200) < 27.9  # chi-square, 9 degrees of freedom, 0.1 %
+    assert np.sum((counts - 50) ** 2 / 50) < 27.9  # chi-square, 9 degrees of freedom, 0.1 %
 
 
 def test_label_noise_has_its_mean_and_covariance():
     x, y = regression_data((2, 3), samples=8)
-    method = ld.GradientDescent(learning_rate=1e-9, steps=4000, label_noise=0.7)
+    method = ld.GradientDescent(learning_rate=1e-9, steps=1000, label_noise=0.7)
     seen = gradients_seen(ld.Regression(x, y), method)
     noise = (seen + y.T @ x / 8).reshape(-1, 6)
     expected = 0.49 * np.kron(np.eye(2), x.T @ x / 64)
     error = np.sqrt(np.diag(expected) / len(noise))
     assert np.all(np.abs(noise.mean(axis=0)) < 4 * error)
-    assert np.linalg.norm(np.cov(noise.T) - expected) < 0.08 * np.linalg.norm(expected)
+    assert np.linalg.norm(np.cov(noise.T) - expected) < 0.1 * np.linalg.norm(expected)

@@ -83,6 +83,14 @@ def integer(name: str, value: Any, *, at_least: int | None = None, at_most: int 
     return out
 
 
+def exactly_one(name: str, value: Any, other: str, other_value: Any, remedy: str = "") -> None:
+    """Refuse unless exactly one of two arguments is given (is not None)."""
+    if value is None and other_value is None:
+        raise refuse(name, f"be given, or `{other}`", "neither is", remedy)
+    if value is not None and other_value is not None:
+        raise refuse(name, f"be given instead of `{other}`", "both are given", remedy)
+
+
 def choice(name: str, value: Any, options: Sequence[str]) -> str:
     """Return `value` if it is one of `options`."""
     if value not in options:
@@ -116,6 +124,17 @@ def times(name: str, value: Any) -> Float[np.ndarray, " times"]:
             "sort them",
         )
     return out
+
+
+def precision(name: str, dtype: Any) -> np.dtype:
+    """Return a supported dtype: float32 or float64."""
+    try:
+        chosen = np.dtype(dtype)
+    except TypeError:
+        chosen = np.dtype(object)
+    if chosen not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise refuse(name, "be float32 or float64", f"it is {dtype!r}")
+    return chosen
 
 
 def generator(name: str, key: Seed) -> np.random.Generator:

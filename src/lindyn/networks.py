@@ -18,7 +18,7 @@ from jaxtyping import Float
 
 from lindyn import checks
 from lindyn.parametrizations import Parametrization, exponents, pytorch_default, standard
-from lindyn.precision import choose_dtype, result_dtype
+from lindyn.precision import result_dtype
 
 Shape = int | tuple[int, int]
 
@@ -176,7 +176,7 @@ class TwoLayer:
             5.0
         """
         d_out, d_in = checks.matrix_shape("shape", shape)
-        dtype = choose_dtype("dtype", dtype)
+        dtype = checks.precision("dtype", dtype)
         rng = checks.generator("key", key)
         u_in, u_out = law.units
         deviations = u_in * math.sqrt(law.variance_in), u_out * math.sqrt(law.variance_out)
@@ -245,7 +245,7 @@ class TwoLayer:
         d_out, d_in, start = _shape_and_start(shape, start)
         if start is not None and side != "both":
             raise checks.refuse("side", "be 'both' when a start is given", f"it is {side!r}")
-        dtype = choose_dtype("dtype", dtype) if start is None else start.dtype
+        dtype = checks.precision("dtype", dtype) if start is None else start.dtype
         least = {"both": d_in + d_out, "in": d_in, "out": d_out}[side]
         width = checks.integer("width", least if width is None else width, at_least=least)
         if start is not None:
@@ -307,7 +307,7 @@ class TwoLayer:
                 dtype=dtype,
             )
             return replace(mirror, w1=mirror.w2.T.copy(), w2=mirror.w1.T.copy(), law="λ-balanced, side 'out'")
-        dtype = choose_dtype("dtype", dtype) if start is None else start.dtype
+        dtype = checks.precision("dtype", dtype) if start is None else start.dtype
         width = checks.integer("width", width, at_least=1, at_most=d_in, remedy="or use `orthogonal`, which is wide")
         u, s, vt = np.linalg.svd(np.zeros((d_out, d_in)) if start is None else start, full_matrices=False)
         rank = int(np.sum(s > s[0] * max(d_out, d_in) * np.finfo(s.dtype).eps)) if s[0] > 0 else 0

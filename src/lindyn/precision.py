@@ -33,17 +33,6 @@ def working_precision(dtype: Any) -> AbstractContextManager[Any]:
     return jax.enable_x64(np.dtype(dtype) == np.float64)
 
 
-def choose_dtype(name: str, dtype: Any) -> np.dtype:
-    """Return a supported dtype, or refuse: float32 and float64 are supported."""
-    try:
-        chosen = np.dtype(dtype)
-    except TypeError:
-        chosen = None
-    if chosen not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise ValueError(f"Argument `{name}` must be float32 or float64, but it is {dtype!r}.")
-    return chosen
-
-
 def evaluates(method: Callable[..., Any]) -> Callable[..., Any]:
     """Let a method of a task be called from outside JAX in the task's precision, and be traced inside JAX.
 

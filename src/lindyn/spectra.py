@@ -263,8 +263,7 @@ def predict(
         0.051
     """
     d_out, d_in = checks.matrix_shape("shape", shape)
-    if (rank is None) == (singular_values is None):
-        raise checks.refuse("rank", "be given, or `singular_values`, not both", f"rank is {rank}")
+    checks.exactly_one("rank", rank, "singular_values", singular_values)
     signal = singular_values if rank is None else mean_signal_spectrum((d_out, d_in), rank, scale=scale)
     spectrum = SpikedSpectrum((d_out, d_in), signal, noise)
     steps = checks.integer("steps", steps, at_least=0)

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from lindyn import checks
-from lindyn.precision import choose_dtype, evaluates, result_dtype, working_precision
+from lindyn.precision import evaluates, result_dtype, working_precision
 
 AnyArray = Array | np.ndarray
 
@@ -168,7 +168,7 @@ class SpikedMatrix(AbstractTask):
         if signal is not None:
             raise checks.refuse("signal", "come with a `target`", "no target is given", "pass both")
         d_out, d_in = _one_shape(dim, shape)
-        dtype = choose_dtype("dtype", dtype)
+        dtype = checks.precision("dtype", dtype)
         noise = checks.number("noise", noise, at_least=0)
         rng = checks.generator("key", key)
         truth = _draw_signal((d_out, d_in), rank, singular_values, scale, rng)
@@ -227,13 +227,7 @@ class SpikedMatrix(AbstractTask):
 
 
 def _one_shape(dim: int | None, shape: tuple[int, int] | None) -> tuple[int, int]:
-    if (dim is None) == (shape is None):
-        raise checks.refuse(
-            "dim",
-            "be given, or `shape`, not both",
-            f"dim is {dim} and shape is {shape}",
-            "pass dim=d or shape=(d_out, d_in)",
-        )
+    checks.exactly_one("dim", dim, "shape", shape, "pass dim=d or shape=(d_out, d_in)")
     return checks.matrix_shape("dim" if shape is None else "shape", dim if shape is None else shape)
 
 
@@ -241,12 +235,7 @@ def _draw_signal(
     shape: tuple[int, int], rank: int | None, singular_values: Any, scale: float, rng: np.random.Generator
 ) -> np.ndarray:
     scale = checks.number("scale", scale, above=0)
-    if (rank is None) == (singular_values is None):
-        raise checks.refuse(
-            "rank",
-            "be given, or `singular_values`, not both",
-            f"rank is {rank} and singular_values is {singular_values}",
-        )
+    checks.exactly_one("rank", rank, "singular_values", singular_values)
     if rank is not None:
         rank = checks.integer("rank", rank, at_least=1, at_most=min(shape))
         left, right = (rng.standard_normal((n, rank)) * rank**-0.25 for n in shape)
@@ -534,7 +523,7 @@ class CustomCost(AbstractTask):
         dtype: Any = np.float64,
     ):
         self._shape = checks.matrix_shape("shape", shape)
-        self._dtype = choose_dtype("dtype", dtype)
+        self._dtype = checks.precision("dtype", dtype)
         self.signal = _optional_signal(signal, self._shape, self._dtype)
         self.function = function
         with working_precision(self._dtype):

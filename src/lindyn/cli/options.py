@@ -82,17 +82,8 @@ def law_of(
     width: float | None,
 ) -> Parametrization:
     """Return the law of the weights from the exponents, the numbers, or one of each."""
-    for name, exponent, number in (
-        ("variance", variance_exponent, variance),
-        ("width", width_exponent, width),
-    ):
-        if (exponent is None) == (number is None):
-            raise checks.refuse(
-                f"{name}_exponent",
-                f"be given, or `{name}`, not both",
-                f"they are {exponent} and {number}",
-                f"pass --{name}-exponent or --{name}",
-            )
+    checks.exactly_one("variance", variance, "variance_exponent", variance_exponent)
+    checks.exactly_one("width", width, "width_exponent", width_exponent)
     by_exponent = exponents(shape, variance_exponent=variance_exponent or 0.0, width_exponent=width_exponent or 0.0)
     return standard(
         width=by_exponent.width if width is None else checks.integer("width", width, at_least=1),

@@ -1,0 +1,118 @@
+"""All benchmarks in one run: `python -m benchmarks.run [--quick] [--out FILE]`.
+
+Prints tables and a summary, and writes every raw number to build/benchmarks.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import psutil
+from rich.console import Console
+
+from benchmarks import tables
+from benchmarks.process import run_fresh
+from benchmarks.setting import DIM, PUBLISHED_WIDTH
+
+WIDTHS = {2_000: 11, 20_000: 7, 200_000: 4, PUBLISHED_WIDTH: 2}  # and how many steps are timed
+TINY = {"dim": 4, "width": 2_000}  # what a process costs apart from the size of the problem
+DTYPES = ("float32", "float64")
+LOOP_DIMS = (200, 500)
+MEMORY_MARGIN = 2.2  # peak of a published step, in sizes of the weights: both layers, and a product and its scaling
+
+
+def machine() -> dict[str, Any]:
+    """Return what the figures depend on: processor, memory, versions."""
+    return {
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("lindyn", "jax", "torch", "numpy")},
+    }
+
+
+@contextmanager
+def _announced(console: Console, what: str) -> Iterator[None]:
+    started = time.perf_counter()
+    with console.status(f"{what} …"):
+        yield
+    console.print(f"[dim]{what}: {time.perf_counter() - started:.0f} s[/dim]")
+
+
+def _published_or_reason(width: int, repeats: int) -> dict[str, Any]:
+    weights = 2 * 4 * DIM * width
+    needed, available = MEMORY_MARGIN * weights, psutil.virtual_memory().available
+    if needed > available:
+        return {"skipped": f"needs about {needed / 2**30:.1f} GiB; {available / 2**30:.1f} GiB are free"}
+    return run_fresh("published", dim=DIM, width=width, repeats=repeats)
+
+
+def against_published(console: Console, *, quick: bool) -> dict[str, Any]:
+    """Measure the published algorithm and lindyn at every width, each in a fresh process."""
+    with _announced(console, "same matrix from the same weights"):
+        agreement = run_fresh("agreement", dim=DIM, width=min(WIDTHS), steps=5)
+    with _announced(console, "fixed cost of a process, at d = 4"):
+        fixed = {"published": run_fresh("published", **TINY, repeats=2)}
+        fixed |= {dtype: run_fresh("reduced", **TINY, dtype=dtype, repeats=2) for dtype in DTYPES}
+    rows = []
+    for width, repeats in WIDTHS.items():
+        row: dict[str, Any] = {"width": width}
+        with _announced(console, f"width {width:,}, lindyn"):
+            for dtype in DTYPES:
+                row[dtype] = run_fresh("reduced", dim=DIM, width=width, dtype=dtype, repeats=5)
+        if quick and width == PUBLISHED_WIDTH:
+            row["published"] = {"skipped": "left out by --quick"}
+        else:
+            with _announced(console, f"width {width:,}, published algorithm"):
+                row["published"] = _published_or_reason(width, repeats)
+        rows.append(row)
+    return {"agreement": agreement, "fixed": fixed, "widths": rows}
+
+
+def inner_loops(console: Console, rounds: int) -> list[dict[str, Any]]:
+    """Measure the descent loop against matrix products, at two sizes and in both precisions."""
+    results = []
+    for dim in LOOP_DIMS:
+        for dtype in DTYPES:
+            with _announced(console, f"inner loop, d = {dim}, {dtype}"):
+                results.append(run_fresh("inner_loop", dim=dim, dtype=dtype, rounds=rounds))
+    return results
+
+
+def closed_forms(console: Console) -> list[dict[str, Any]]:
+    """Measure the closed forms at two sizes."""
+    with _announced(console, "closed forms"):
+        return [run_fresh("closed_forms", dim=dim, rounds=5) for dim in LOOP_DIMS]
+
+
+def main() -> None:
+    """Run everything, print the tables and the verdicts, and write the raw numbers."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="leave the published algorithm at its full width out")
+    parser.add_argument("--out", type=Path, default=Path("build/benchmarks.json"), help="file of the raw numbers")
+    arguments = parser.parse_args()
+    console, started = Console(), time.perf_counter()
+    results: dict[str, Any] = {"machine": machine()}
+    results["against_published"] = against_published(console, quick=arguments.quick)
+    results["inner_loops"] = inner_loops(console, rounds=10 if arguments.quick else 18)
+    results["closed_forms"] = closed_forms(console)
+    results["verdicts"] = tables.verdicts(results)
+    results["seconds"] = time.perf_counter() - started
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(results, indent=1))
+    tables.show(console, results)
+    console.print(f"\n{results['seconds']:.0f} s in all; raw numbers in {arguments.out}")
+
+
+if __name__ == "__main__":
+    main()

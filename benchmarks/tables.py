@@ -1,0 +1,258 @@
+"""Tables and verdicts from the raw numbers of a run."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.setting import CHECK_STEP, DIM, PUBLISHED_WIDTH
+
+FASTER, SMALLER, OF_JAX = 500, 100, 0.8  # the acceptance ratios
+BUSY = 0.2  # cores used by others, above which the figures are called disturbed
+MIB = 2**20
+LOOPS = ("simultaneous", "sequential")
+
+
+def _median(values: list[float]) -> float:
+    return statistics.median(values)
+
+
+def _growth(result: dict[str, Any]) -> int:
+    return result["peak_bytes"] - result["imported_bytes"]
+
+
+def memory(result: dict[str, Any], fixed: dict[str, Any]) -> dict[str, float]:
+    """Return peak bytes by three counts: whole process, since the imports, and due to the size of the problem."""
+    return {
+        "process": result["peak_bytes"],
+        "since imports": _growth(result),
+        "of the problem": max(_growth(result) - _growth(fixed), 1),
+    }
+
+
+def ratios(row: dict[str, Any], fixed: dict[str, Any], dtype: str) -> dict[str, float]:
+    """Return published over lindyn at one width: time of a step, start-up, and memory by every count."""
+    ours, theirs = row[dtype], row["published"]
+    mine, other = memory(ours, fixed[dtype]), memory(theirs, fixed["published"])
+    return {
+        "step": _median(theirs["seconds"]) / _median(ours["seconds"]),
+        "lean step": _median(theirs["lean_seconds"]) / _median(ours["seconds"]),
+        "start-up": theirs["seconds_startup"] / ours["seconds_startup"],
+        **{count: other[count] / mine[count] for count in mine},
+    }
+
+
+def loop_ratios(result: dict[str, Any], loop: str) -> dict[str, float]:
+    """Return the loop's flop rate over those of plain products: medians over rounds of the ratio in each round."""
+    rates = result["rates"]
+
+    def over(*names: str) -> float:
+        return _median([r / max(others) for r, *others in zip(rates[loop], *(rates[n] for n in names), strict=True)])
+
+    return {
+        "jax": over("jax"),
+        "jax, best": max(rates[loop]) / max(rates["jax"]),
+        "jax_loop": over("jax_loop"),
+        "numpy, torch": over("numpy", "torch"),
+    }
+
+
+def _disturbed(results: dict[str, Any]) -> float:
+    against = results["against_published"]
+    parts = [r[k] for r in against["widths"] for k in ("published", "float32", "float64")] + results["inner_loops"]
+    return max(part.get("other_cores", 0.0) for part in parts)
+
+
+def verdicts(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the acceptance lines: what is claimed, what was measured, and whether it is met (None: not measured)."""
+    against = results["against_published"]
+    row = next(r for r in against["widths"] if r["width"] == PUBLISHED_WIDTH)
+    found = []
+    if "skipped" in row["published"]:
+        reason = row["published"]["skipped"]
+        found.append({"claim": "time and memory at the published size", "measured": reason, "met": None})
+    else:
+        same = ratios(row, against["fixed"], "float32")
+
+        def line(claim: str, key: str, limit: float) -> None:
+            found.append({"claim": claim, "measured": f"{same[key]:.0f} ×", "met": same[key] >= limit})
+
+        line(f"a step ≥ {FASTER} × faster", "step", FASTER)
+        line(
+            f"memory ≥ {SMALLER} × smaller: of the problem (peak above the same process at d = 4)",
+            "of the problem",
+            SMALLER,
+        )
+        line(f"memory ≥ {SMALLER} × smaller: since the imports", "since imports", SMALLER)
+        line(f"memory ≥ {SMALLER} × smaller: of the whole process", "process", SMALLER)
+    for result in results["inner_loops"]:
+        worst = min(loop_ratios(result, loop)["jax"] for loop in LOOPS)
+        claim = f"loop ≥ {OF_JAX:.0%} of JAX's product, d = {result['dim']}, {result['dtype']}"
+        found.append({"claim": claim, "measured": f"{worst:.0%}", "met": worst >= OF_JAX})
+    return found
+
+
+def _table(title: str, *columns: str, caption: str | None = None) -> Table:
+    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i == 0 else "right")
+    return table
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.2f} s" if value >= 1 else f"{1e3 * value:.3g} ms"
+
+
+def _mib(value: float) -> str:
+    return f"{value / MIB:,.0f}"
+
+
+def _times_and_memory(against: dict[str, Any]) -> list[Table]:
+    times = _table(
+        f"Against the published algorithm, d = {DIM}: time",
+        "width",
+        "contestant",
+        "step",
+        "faster",
+        "imports",
+        "drawing",
+        "start-up",
+        "faster",
+        f"‖A‖ at step {CHECK_STEP}",
+        caption="faster: published over lindyn; lean: the published step with its updates folded into the products; "
+        "start-up: from starting the process to the end of the first step; ‖A‖ agrees in law, not by draw.",
+    )
+    sizes = _table(
+        f"Against the published algorithm, d = {DIM}: peak memory in MiB",
+        "width",
+        "contestant",
+        "process",
+        "smaller",
+        "since imports",
+        "smaller",
+        "of the problem",
+        "smaller",
+        caption="of the problem: growth since the imports, less that of the same process at d = 4 (runtime, compiler).",
+    )
+    for row in against["widths"]:
+        theirs, width = row["published"], f"{row['width']:,}"
+        if "skipped" in theirs:
+            times.add_row(width, "published", theirs["skipped"])
+        else:
+            _contestant(times, width, "published, float32", theirs, None)
+            times.add_row("", "  lean step", _seconds(_median(theirs["lean_seconds"])))
+            counts = memory(theirs, against["fixed"]["published"])
+            sizes.add_row(width, "published, float32", *(c for v in counts.values() for c in (_mib(v), "")))
+        for dtype in ("float32", "float64"):
+            ratio = None if "skipped" in theirs else ratios(row, against["fixed"], dtype)
+            _contestant(times, "", f"lindyn, {dtype}", row[dtype], ratio)
+            counts = memory(row[dtype], against["fixed"][dtype])
+            cells = [c for k, v in counts.items() for c in (_mib(v), f"{ratio[k]:.1f} ×" if ratio else "")]
+            sizes.add_row("", f"lindyn, {dtype}", *cells)
+        times.add_section()
+        sizes.add_section()
+    return [times, sizes]
+
+
+def _contestant(table: Table, width: str, name: str, result: dict[str, Any], ratio: dict[str, float] | None) -> None:
+    table.add_row(
+        width,
+        name,
+        _seconds(_median(result["seconds"])),
+        f"{ratio['step']:.1f} × (lean {ratio['lean step']:.1f})" if ratio else "",
+        _seconds(result["seconds_imports"]),
+        _seconds(result["seconds_drawing"]),
+        _seconds(result["seconds_startup"]),
+        f"{ratio['start-up']:.1f} ×" if ratio else "",
+        f"{result['matrix_norm']:.4f}",
+    )
+
+
+def _inner_loops(loops: list[dict[str, Any]]) -> Table:
+    table = _table(
+        "Inner loop of exact descent (12 d³ flops a step): GFLOP/s, and its ratio to plain products of the same shapes",
+        "d",
+        "precision",
+        "order",
+        "loop",
+        "JAX",
+        "JAX, one loop",
+        "NumPy",
+        "PyTorch",
+        "to JAX",
+        "best to best",
+        "to JAX, one loop",
+        "to NumPy, PyTorch",
+        caption="rates: medians over rounds; ratios: medians of the ratio in each round; best to best: fastest round of "
+        "each; JAX: one jitted call for each product; JAX, one loop: the three products alone in a compiled loop.",
+    )
+    for result in loops:
+        rates = {name: f"{_median(values) / 1e9:.0f}" for name, values in result["rates"].items()}
+        for loop in LOOPS:
+            found = loop_ratios(result, loop)
+            plain = (rates[name] for name in ("jax", "jax_loop", "numpy", "torch"))
+            shown = (f"{found[name]:.2f}" for name in ("jax", "jax, best", "jax_loop", "numpy, torch"))
+            table.add_row(str(result["dim"]), result["dtype"], loop, rates[loop], *plain, *shown)
+    return table
+
+
+def _closed_forms(results: list[dict[str, Any]]) -> Table:
+    table = _table(
+        "Closed forms, float64",
+        "d",
+        "set-up",
+        "matrix at a time",
+        "exact step",
+        "a time costs",
+        "modes × times a second",
+    )
+    for r in results:
+        steps = r["seconds_time"] / r["seconds_step"]
+        table.add_row(
+            str(r["dim"]),
+            *(_seconds(r[f"seconds_{k}"]) for k in ("setup", "time", "step")),
+            f"{steps:.1f} steps",
+            f"{1 / r['seconds_mode']:.3g}",
+        )
+    return table
+
+
+def show(console: Console, results: dict[str, Any]) -> None:
+    """Print every table and the verdicts."""
+    against = results["against_published"]
+    agreement = against["agreement"]
+    for table in (
+        *_times_and_memory(against),
+        _inner_loops(results["inner_loops"]),
+        _closed_forms(results["closed_forms"]),
+    ):
+        console.print()
+        console.print(table)
+    console.print(
+        f"\nFrom the same weights (width {agreement['width']:,}) the matrices differ after {agreement['steps']} steps by "
+        f"{agreement['float32']:.1e} in float32 and {agreement['float64']:.1e} in float64, relative."
+    )
+    for result in results["inner_loops"]:
+        _explain(console, result)
+    others = _disturbed(results)
+    if others > BUSY:
+        console.print(f"[yellow]Other processes kept up to {others:.1f} cores busy: run again on a quiet machine.[/]")
+    console.print()
+    for verdict in results["verdicts"]:
+        word = {True: "[green]met[/]", False: "[red]not met[/]", None: "[yellow]not measured[/]"}[verdict["met"]]
+        console.print(f"{word}: {verdict['claim']}: {verdict['measured']}", highlight=False)
+
+
+def _explain(console: Console, result: dict[str, Any]) -> None:
+    """Say where the time of a slow loop goes: into its updates, or into products that are slow in any loop."""
+    for loop in LOOPS:
+        found = loop_ratios(result, loop)
+        if found["jax"] < OF_JAX:
+            bare = found["jax"] / found["jax_loop"]
+            console.print(
+                f"d = {result['dim']}, {result['dtype']}, {loop}: the products alone in a compiled loop run at {bare:.0%} "
+                f"of JAX's calls; the updates take {max(1 - found['jax_loop'], 0):.0%} of the loop's time."
+            )

@@ -1,0 +1,46 @@
+"""The abstract's claims: each example runs and shows its claim in numbers."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def run(name):
+    return runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"]()
+
+
+def test_lazy_below_and_active_above_the_threshold():
+    result = run("lazy_below_active_above")
+    assert result["active"][0] < 0.01 < 0.5 < result["lazy"][0]  # s = 100 τ
+    assert result["lazy"][-1] < 0.001 < 0.5 < result["active"][-1]  # s = τ / 100
+    assert (result["lazy"][:-1] > result["lazy"][1:]).all()
+
+
+@pytest.mark.slow
+def test_alignment_first_then_acceleration():
+    result = run("alignment_then_acceleration")
+    assert result["alignment_at_start"] < 0.1
+    assert result["alignment_at_crossing"] > 0.95
+    assert result["share_learned_at_crossing"] < 0.05
+    assert result["acceleration"] == pytest.approx(result["predicted_acceleration"], rel=0.15)
+
+
+def test_mixed_converges_from_random_starts_where_balanced_does_not():
+    result = run("mixed_converges_where_balanced_does_not")
+    assert result["mixed"] == result["starts"]
+    assert result["balanced"] == result["starts"] - result["wrong_sign"]
+    assert 0 < result["wrong_sign"] < result["starts"]
+
+
+@pytest.mark.slow
+def test_low_rank_bias_in_mixed_and_none_in_lazy():
+    result = run("low_rank_bias")
+    for name in ("mixed", "lazy"):
+        assert result[name]["train_error"] < 2e-5
+    assert result["mixed"]["test_error"] < 0.01
+    assert result["lazy"]["test_error"] > 0.5
+    assert result["mixed"]["effective_rank"] < 4
+    assert result["lazy"]["effective_rank"] > 20
