@@ -20,25 +20,23 @@ from lindyn.precision import working_precision
 from lindyn.rules import momentum_rule
 
 LOOPS = ("simultaneous", "sequential")
-SLICE_SECONDS = 0.08  # of work between two looks at the clock
+SLICE_SECONDS = 0.1  # of work between two looks at the clock
 PAUSE_SECONDS = 0.03  # in which the threads of the previous contestant stop spinning
 ASSUMED_RATE = 1e11  # flop/s, only to choose the number of repetitions in a slice
 
 Contestant = Callable[[], Any]
 
 
-def _loop(dim: int, dtype: str, order: str, steps: int) -> Contestant:
-    """Plain gradient descent by lindyn's engine, all steps in one compiled call."""
+def _loop(dim: int, dtype: str, order: str, steps: int, calls: int) -> Contestant:
+    """Plain gradient descent by lindyn's engine; each call goes on by so many steps in one compiled loop."""
     _, target, rate = draw_setting(dim, dtype)
     network = ld.TwoLayer.gaussian(dim, PUBLISHED_WIDTH, VARIANCE, key=1, dtype=dtype)
     task = jax.tree.map(jnp.asarray, ld.SpikedMatrix(target=target))
     descent = Descent(momentum_rule(0.0, False, 0.0, None), order, False, None)
-
-    def run() -> Any:
-        engine = NetworkDescent(task, network.w1, network.w2, np.array([steps]), rate, descent)
-        return jax.block_until_ready(engine.advance(0))
-
-    return run
+    records = steps * np.arange(1, calls + 1)
+    engine = NetworkDescent(task, network.w1, network.w2, records, rate, descent)
+    record = iter(range(calls))
+    return lambda: jax.block_until_ready(engine.advance(next(record)).matrix)
 
 
 def _operands(dim: int, dtype: str) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -92,11 +90,11 @@ def _eager_products(pairs: list[Any], repeats: int) -> Contestant:
 def measure(dim: int, dtype: str, rounds: int) -> dict[str, Any]:
     """Return flop/s of every contestant in every round; in a round they run one after the other, in turning order."""
     torch.set_num_threads(os.cpu_count() or 1)
-    repeats = max(4, round(SLICE_SECONDS * ASSUMED_RATE / (12 * dim**3)))
+    repeats = max(10, round(SLICE_SECONDS * ASSUMED_RATE / (12 * dim**3)))
     pairs = _operands(dim, dtype)
     in_torch = [(torch.from_numpy(a), torch.from_numpy(b)) for a, b in pairs]
     with working_precision(dtype):
-        contestants = {order: _loop(dim, dtype, order, repeats) for order in LOOPS} | {
+        contestants = {order: _loop(dim, dtype, order, repeats, rounds + 1) for order in LOOPS} | {
             "jax": _jax_products(pairs, repeats),
             "jax_loop": _jax_bare_loop(pairs, repeats),
             "numpy": _eager_products(pairs, repeats),

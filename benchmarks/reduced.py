@@ -11,7 +11,7 @@ import lindyn as ld
 from benchmarks.process import peak_bytes, resident_bytes, seconds_since_start
 from benchmarks.setting import CHECK_STEP, VARIANCE, draw_setting
 
-STEPS = 50
+STEPS = 40
 
 
 def measure(dim: int, width: int, dtype: str, repeats: int) -> dict[str, Any]:

@@ -123,6 +123,12 @@ def test_matrix_dynamics_by_every_method(dynamics, method):
     assert out["train_error"] == pytest.approx(exact["train_error"], abs=tolerance)
 
 
+def test_regime_writes_its_figure(tmp_path):
+    done = lindyn("regime", "--threshold", 2, "--singular-values", "8,3,1", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["modes.png", "summary.json"]
+
+
 def test_regime_splits_modes():
     out = as_json("regime", "--threshold", 2, "--singular-values", "8,3,1", "--learning-rate", 0.01)
     assert [m["regime"] for m in out["modes"]] == ["active", "active", "lazy"]

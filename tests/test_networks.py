@@ -8,7 +8,7 @@ import torch
 
 import lindyn as ld
 from lindyn import parametrizations as law
-from reference import layers, matrix_with, mixed_flow, relative, roots, slope, target_of, worst
+from reference import layers, mixed_flow, relative, roots, slope, target_of, worst
 from torch_reference import squared_error, train
 
 # equal tolerances and shapes, so that the compiled solver serves many tests
@@ -55,8 +55,18 @@ class TestExactStarts:
     @pytest.mark.parametrize("net", STARTS.values(), ids=STARTS)
     def test_the_flow_equals_the_formula(self, net, task, gradient):
         assert net.threshold == pytest.approx(0.4, rel=1e-12)
-        assert net.mixed_residual() < 1e-14
         assert worst(matrices(net, task)[1:], mixed_flow(gradient, 0.4, net.matrix, TIMES)[1:]) < 1e-8
+
+    @pytest.mark.parametrize("net", STARTS.values(), ids=STARTS)
+    def test_the_full_weights_have_the_property(self, net):
+        """W1W1ᵀ, W2ᵀW2 and A of the weights written out: C1² − 2bC1 = AᵀA + τ² − b², C2² + 2bC2 = AAᵀ + τ² − b²."""
+        w1, w2 = net.weights(key=1)
+        assert (w1.shape, w2.shape) == ((net.width, 4), (3, net.width))
+        assert np.allclose(w2 @ w1, net.matrix, atol=1e-14)
+        left, right = roots(net.matrix, 0.4)
+        offset = (np.sum(w1**2) - np.trace(right)) / 4
+        assert np.allclose(w1.T @ w1, right + offset * np.eye(4), atol=1e-13)
+        assert np.allclose(w2 @ w2.T, left - offset * np.eye(3), atol=1e-13)
 
     @pytest.mark.parametrize("net", STARTS.values(), ids=STARTS)
     def test_the_closed_form_is_taken_for_the_network(self, net):
@@ -75,7 +85,7 @@ class TestExactStarts:
 
     @pytest.mark.parametrize("side", ["in", "out"])
     @pytest.mark.parametrize(
-        "start", [None, matrix_with([0.7], SHAPE, np.random.default_rng(3))], ids=["zero", "rank one"]
+        "start", [None, np.outer([0.1, 0.2, -0.3], [1.0, 2.0, 0.0, -1.0])], ids=["zero", "rank one"]
     )
     def test_lambda_balance(self, side, start):
         net = ld.TwoLayer.balanced(SHAPE, threshold=0.4, width=3, side=side, start=start)

@@ -413,12 +413,15 @@ def regime(
     ] = None,
     most: Annotated[int, typer.Option(help="Modes to show at the most.", rich_help_panel=o.OUT)] = 20,
     as_json: o.Json = False,
+    out: o.Out = None,
+    force: o.Force = False,
 ) -> None:
     """Say what is lazy and what is active: threshold, phase, and for each mode its activity and learning times.
 
     Modes are the singular values of what training sees: those given, those of --target, or where a signal of given
     rank shows in noise (and the upper edge of the noise bulk).
     """
+    prepare_folder(out, force)
     labels, modes, signal, shape = _modes(dim, rows, columns, rank, singular_values, noise, scale, target)
     n0, w = None, None
     if threshold is None:
@@ -459,6 +462,10 @@ def regime(
         "lazy_modes": len(modes) - split.active_modes,
         "modes": rows_out,
     }
+    if out is not None:
+        from lindyn.plots import mode_growth
+
+        write_results(out, summary, mode_growth(split), "modes.png")
     if as_json:
         print_json(summary)
     else:

@@ -9,6 +9,6 @@ Examples:
     'error per entry'
 """
 
-from lindyn.plots.curves import errors, figure1, prediction, save_figure, singular_values
+from lindyn.plots.curves import errors, figure1, mode_growth, prediction, save_figure, singular_values
 
-__all__ = ["errors", "figure1", "prediction", "save_figure", "singular_values"]
+__all__ = ["errors", "figure1", "mode_growth", "prediction", "save_figure", "singular_values"]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lindyn import checks
+from lindyn.closed_form import mode_curve
+from lindyn.regimes import Regime
 from lindyn.trajectory import Trajectory
 
 if TYPE_CHECKING:
@@ -148,6 +150,39 @@ def prediction(run: Trajectory) -> Figure:
     right.set_ylim(bottom=0)
     right.margins(x=0)
     right.legend(frameon=False)
+    return figure
+
+
+def mode_growth(split: Regime) -> Figure:
+    """Draw m(t)/s of each mode of a regime from a zero start: solid for active modes, dashed for lazy ones.
+
+    A dot marks where an active mode crosses the threshold.
+
+    References:
+        theory (3.2).
+    """
+    from matplotlib.lines import Line2D
+
+    figure = _new_figure(1, (6.0, 4.0))
+    ax = figure.axes[0]
+    span = 1.2 * float(np.max(split.learning_time))
+    t = np.linspace(0.0, span, 400)
+    for k, s in enumerate(split.singular_values):
+        active = s > split.threshold
+        colour = MODES[k % len(MODES)]
+        ax.plot(t, mode_curve(s, split.threshold, t) / s, "-" if active else "--", color=colour, linewidth=1.4)
+        if active:
+            ax.plot(split.crossing_time[k], split.threshold / s, "o", color=colour, markersize=4)
+    handles = [
+        Line2D([], [], color="black", linestyle="-", label=f"active, s > τ = {split.threshold:.3g}"),
+        Line2D([], [], color="black", linestyle="--", label="lazy, s < τ"),
+        Line2D([], [], color="black", linestyle="none", marker="o", markersize=4, label="crosses τ"),
+    ]
+    ax.legend(handles=handles, frameon=False, loc="lower right")
+    ax.set_xlabel("flow time $t$ (gradient-descent step × learning rate)")
+    ax.set_ylabel("learned share of each mode, $m(t)/s$")
+    ax.set_xlim(0, span)
+    ax.set_ylim(0, 1.02)
     return figure
 
 
