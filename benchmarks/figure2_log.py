@@ -17,7 +17,8 @@ from rich.table import Table
 
 import lindyn as ld
 from lindyn.parametrizations import exponents
-from lindyn.spectra import mean_signal_spectrum, predict
+from lindyn.prediction import predict
+from lindyn.spectra import mean_signal_spectrum
 
 DIM, RANK = 200, 5
 

@@ -123,6 +123,27 @@ def test_matrix_dynamics_by_every_method(dynamics, method):
     assert out["train_error"] == pytest.approx(exact["train_error"], abs=tolerance)
 
 
+def test_cells_of_a_table_are_predicted_and_the_table_kept(tmp_path):
+    cells = tmp_path / "cells.csv"
+    cells.write_text("name,variance_exponent,width_exponent,step\na,-2.2,1.75,100\nb,-1.5,2.5,20\n")
+    done = lindyn("predict", "--dim", 200, "--rank", 5, "--cells", cells, "--out", tmp_path / "out.csv")
+    assert done.returncode == 0, done.stderr
+    header, first, _ = (tmp_path / "out.csv").read_text().split()
+    assert header == "name,variance_exponent,width_exponent,step,train_error,test_error"
+    single = as_json("predict", "--dim", 200, "--rank", 5, "--variance-exponent", -2.2, "--width-exponent", 1.75)
+    assert float(first.split(",")[-1]) == pytest.approx(single["test_error"][100])
+    wrong = {
+        "step\n1\n": "lacks variance_exponent",
+        "": "readable CSV",
+        "variance_exponent,width_exponent,step\nx,1,2\n": "numbers",
+    }
+    for bad, word in wrong.items():
+        cells.write_text(bad)
+        done = lindyn("predict", "--dim", 9, "--rank", 2, "--cells", cells, "--out", tmp_path / "other.csv")
+        assert done.returncode == 2
+        assert word in done.stderr
+
+
 def test_regime_writes_its_figure(tmp_path):
     done = lindyn("regime", "--threshold", 2, "--singular-values", "8,3,1", "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr

@@ -6,7 +6,7 @@ import pytest
 import lindyn as ld
 from lindyn import plots
 from lindyn.parametrizations import standard
-from lindyn.spectra import predict
+from lindyn.prediction import predict
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 import lindyn as ld
 from lindyn.parametrizations import exponents
-from lindyn.spectra import SpikedSpectrum, mean_signal_spectrum, predict
+from lindyn.prediction import predict, predict_cells
+from lindyn.spectra import SpikedSpectrum, mean_signal_spectrum
 
 LOG = np.genfromtxt(Path(__file__).parent / "data" / "figure2_rows.csv", delimiter=",", names=True)
 CELLS = sorted({(float(a), float(b)) for a, b in zip(LOG["variance_exponent"], LOG["width_exponent"], strict=True)})
@@ -146,6 +147,27 @@ def test_exact_simulation_agrees_with_the_published_log():
     assert len(CELLS) == 20
     assert np.mean(absolute) <= 0.03
     assert np.mean(relative) <= 0.03
+
+
+def test_cells_are_the_curves_of_single_predictions():
+    rng = np.random.default_rng(0)
+    cells = np.stack([rng.uniform(-2.5, -0.5, 40), rng.uniform(0, 2.8, 40), rng.integers(0, 300, 40)], axis=1)
+    found = predict_cells(200, *cells.T, rank=5)
+    for k, (variance_exponent, width_exponent, step) in enumerate(cells):
+        law = exponents(200, variance_exponent=variance_exponent, width_exponent=width_exponent)
+        run = predict(200, law, rank=5, steps=300)
+        for name in ("train_error", "test_error", "stable_rank"):
+            assert found[name][k] == pytest.approx(run[name][int(step)], rel=1e-9)
+
+
+def test_quadrature_over_the_bulk_has_converged(monkeypatch):
+    signal, times = [250.0, 200.0], [0.001, 0.01, 0.05]
+    coarse = [SpikedSpectrum((300, 500), signal).curves(tau, times) for tau in (1e-3, 10.0, 1e3)]
+    monkeypatch.setattr("lindyn.spectra._BULK_NODES", 2000)
+    for tau, found in zip((1e-3, 10.0, 1e3), coarse, strict=True):
+        fine = SpikedSpectrum((300, 500), signal).curves(tau, times)
+        for name in ("train_error", "test_error"):
+            np.testing.assert_allclose(found[name], fine[name], rtol=1e-9, atol=1e-12)
 
 
 def test_prediction_covers_any_size_and_says_where_it_leaves_the_theory():

@@ -13,6 +13,7 @@ from lindyn.methods import ClosedForm, Flow, GradientDescent, Muon, Optimizer
 from lindyn.networks import TwoLayer
 from lindyn.observables import Observable, alignment, distance_to, singular_values
 from lindyn.parametrizations import Parametrization
+from lindyn.prediction import predict, predict_cells
 from lindyn.rates import StabilityWarning, published_learning_rate, stability_bound
 from lindyn.simulate import simulate
 from lindyn.tasks import Completion, CustomCost, Regression, SpikedMatrix
@@ -46,6 +47,8 @@ __all__ = [
     "distance_to",
     "mode_curve",
     "mode_time",
+    "predict",
+    "predict_cells",
     "published_learning_rate",
     "simulate",
     "singular_values",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from lindyn import checks
 from lindyn.dynamics import AbstractDynamics
@@ -118,9 +120,20 @@ def published_rate(
         )
     if rule == "figure1":
         return 1 / (5 * top * unit), "1/(5‖A*‖_op), the published rate of Figure 1"
+    rate = float(figure2_rate(threshold, top=top, size=size, bound=bound, unit=unit))
     if threshold > size:
-        rate, why = 1 / (50 * threshold * unit), "1/(50τ), the published rate of Figure 2 where τ > ‖A*‖_F"
+        why = "1/(50τ), the published rate of Figure 2 where τ > ‖A*‖_F"
     else:
-        rate, why = 1 / (50 * top * unit), "1/(50‖A*‖_op), the published rate of Figure 2 where τ ≤ ‖A*‖_F"
-    limit = 0.5 * bound
-    return (rate, why) if rate <= limit else (limit, f"half the stability bound, which {why} exceeds")
+        why = "1/(50‖A*‖_op), the published rate of Figure 2 where τ ≤ ‖A*‖_F"
+    return rate, why if rate < 0.5 * bound else f"half the stability bound, which {why} exceeds"
+
+
+def figure2_rate(threshold: Any, *, top: float, size: float, bound: Any, unit: float = 1.0) -> Float[np.ndarray, "..."]:
+    """Return the published rate of Figure 2 for thresholds of any shape; arguments as in `published_rate`.
+
+    Examples:
+        >>> figure2_rate([1.0, 100.0], top=10.0, size=20.0, bound=[0.1, 0.01]).tolist()
+        [0.002, 0.0002]
+    """
+    tau = np.asarray(threshold, dtype=np.float64)
+    return np.minimum(np.where(tau > size, 1 / (50 * tau), 1 / (50 * top)) / unit, 0.5 * np.asarray(bound))

@@ -16,13 +16,10 @@ import numpy as np
 from jaxtyping import Float
 
 from lindyn import checks
-from lindyn._version import __version__
 from lindyn.closed_form import mode_curve
-from lindyn.parametrizations import Parametrization
-from lindyn.rates import published_rate
-from lindyn.trajectory import Trajectory, Variable
 
-_BULK_NODES = 256
+_BULK_NODES = 64
+_BLOCK = 20_000  # points evaluated at once: some 100 MB
 
 
 def mean_signal_spectrum(shape: int | tuple[int, int], rank: int, *, scale: float = 1.0) -> Float[np.ndarray, " rank"]:
@@ -165,7 +162,7 @@ class SpikedSpectrum:
         weights = (2 / _BULK_NODES) * np.sin(phi) ** 2 / square
         return self.noise * math.sqrt(large) * np.sqrt(square), small * weights / weights.sum()
 
-    def curves(self, threshold: float, times: Any, *, start_variance: float = 0.0) -> dict[str, np.ndarray]:
+    def curves(self, threshold: Any, times: Any, *, start_variance: Any = 0.0) -> dict[str, np.ndarray]:
         """Return train and test error, stable rank and signal modes at flow times, from the mode curve (3.2).
 
             D·test = Σ s² − 2Σ m(a) s c² + Σ m(a)² + Σ_bulk m(x)²,   D·train = Σ (a − m(a))² + Σ_bulk (x − m(x))²
@@ -174,15 +171,16 @@ class SpikedSpectrum:
         lazy regime, where n₀ matters, and an approximation elsewhere. *Follows* from the lazy flow.
 
         Args:
-            threshold: τ > 0.
-            times: sorted flow times.
+            threshold: τ > 0; broadcast with the others, so that millions of cells make one call.
+            times: flow times ≥ 0.
             start_variance: n₀ = σ⁴w (0: a start of zero).
 
         Returns:
-            "train_error", "test_error", "stable_rank" of shape (times,), "signal_modes" of shape (times, rank).
+            "train_error", "test_error", "stable_rank" of the broadcast shape, and "signal_modes" of that shape and
+            (rank,).
 
         Raises:
-            InvalidArgument: τ ≤ 0, unsorted times or a negative variance.
+            InvalidArgument: τ ≤ 0, a negative time or a negative variance.
 
         Examples:
             >>> spectrum = SpikedSpectrum(10**9, mean_signal_spectrum(10**9, 5))
@@ -190,20 +188,29 @@ class SpikedSpectrum:
             >>> bool(curves["test_error"][1] < 0.02)
             True
         """
-        tau = checks.number("threshold", threshold, above=0, remedy="a zero start never moves at τ = 0")
-        t = checks.times("times", times)[:, None]
-        n0 = checks.number("start_variance", start_variance, at_least=0)
+        tau, t, n0 = np.broadcast_arrays(*(np.asarray(v, dtype=np.float64) for v in (threshold, times, start_variance)))
+        for name, values, fine in (("threshold", tau, tau > 0), ("times", t, t >= 0), ("start_variance", n0, n0 >= 0)):
+            if not np.all(fine):
+                must = "be positive" if name == "threshold" else "be non-negative"
+                raise checks.refuse(name, must, f"its smallest entry is {np.min(values):g}")
+        columns = [v.reshape(-1, 1) for v in (tau, t, n0)]
+        blocks = [self._curves_of(*(c[i : i + _BLOCK] for c in columns)) for i in range(0, max(tau.size, 1), _BLOCK)]
+        joined = {name: np.concatenate([b[name] for b in blocks]) for name in blocks[0]}
+        return {name: v.reshape(tau.shape + v.shape[1:]) for name, v in joined.items()}
+
+    def _curves_of(self, tau: np.ndarray, t: np.ndarray, n0: np.ndarray) -> dict[str, np.ndarray]:
+        """Evaluate a block of columns (points, 1)."""
         a, overlap, s = self.outliers, self.overlaps, self.signal
         shows = overlap > 0
         learned = np.where(shows, mode_curve(a, tau, t), 0.0)
         x, count = self.bulk
         noise_modes = mode_curve(x, tau, t)
-        residue = n0 * np.exp(-4 * tau * t[:, 0])
+        residue = (n0 * np.exp(-4 * tau * t))[:, 0]
         power = (learned**2).sum(1) + noise_modes**2 @ count
         missing = np.where(shows, a - learned, 0.0)
         train = ((missing**2).sum(1) + (x - noise_modes) ** 2 @ count) / self.entries + residue
         test = ((s**2).sum() - 2 * (learned * s * overlap).sum(1) + power) / self.entries + residue
-        top = self._top(np.maximum(learned.max(1), mode_curve(self.edge, tau, t[:, 0])), residue)
+        top = self._top(np.maximum(learned.max(1), mode_curve(self.edge, tau, t)[:, 0]), residue)
         size = power + self.entries * residue
         rank = np.divide(size, top**2, out=np.zeros_like(size), where=top > 0)
         return {"train_error": train, "test_error": test, "stable_rank": rank, "signal_modes": learned}
@@ -216,106 +223,3 @@ class SpikedSpectrum:
         safe = np.where(above, mode, 1.0)
         outlier = np.sqrt((safe**2 + residue * d_out) * (safe**2 + residue * d_in)) / safe
         return np.where(above, outlier, np.maximum(noise, mode))
-
-
-def predict(
-    shape: int | tuple[int, int],
-    law: Parametrization,
-    *,
-    rank: int | None = None,
-    singular_values: Any = None,
-    noise: float = 1.0,
-    scale: float = 1.0,
-    learning_rate: float | str = "auto",
-    steps: int = 750,
-    save_every: int = 1,
-) -> Trajectory:
-    """Predict the errors of training a wide network on a signal in noise, without a matrix: any d, at once.
-
-    Uses the large-d spectra and the mode curve at flow time t = η·step. Valid for w ≫ d and large d; a start that is
-    not small (σ⁴w ≥ 0.1) is treated by its lazy decay, and the trajectory notes it.
-
-    Args:
-        shape: (d_out, d_in), or d; 10⁹ is answered at once.
-        law: variances and width, from `lindyn.parametrizations`.
-        rank: K of a signal A* = scale·CDᵀ, whose mean spectrum is used.
-        singular_values: the signal's own, instead of `rank`.
-        noise: standard deviation of the noise entries.
-        scale: multiplies the signal of given rank.
-        learning_rate: η, or a published rule ("auto", "figure1"; see `lindyn.rates`).
-        steps: number of gradient-descent steps to cover.
-        save_every: record every so many steps.
-
-    Returns:
-        A trajectory of "train_error", "test_error", "stable_rank" and "signal_modes" (learned strength of each).
-
-    Raises:
-        InvalidArgument: arguments that cannot be used.
-
-    References:
-        theory section 5.
-
-    Examples:
-        >>> from lindyn.parametrizations import exponents
-        >>> law = exponents(200, variance_exponent=-2.2, width_exponent=1.75)
-        >>> run = predict(200, law, rank=5, steps=750)
-        >>> round(float(run["test_error"].min()), 3)
-        0.051
-    """
-    d_out, d_in = checks.matrix_shape("shape", shape)
-    checks.exactly_one("rank", rank, "singular_values", singular_values)
-    signal = singular_values if rank is None else mean_signal_spectrum((d_out, d_in), rank, scale=scale)
-    spectrum = SpikedSpectrum((d_out, d_in), signal, noise)
-    steps = checks.integer("steps", steps, at_least=0)
-    every = checks.integer("save_every", save_every, at_least=1)
-    chosen = np.unique(np.append(np.arange(0, steps + 1, every), steps)).astype(float)
-
-    tau, top = law.threshold, float(spectrum.signal[0])
-    if tau == 0:
-        raise checks.refuse("law", "have a positive variance", "its threshold is 0, and a start of zero never moves")
-    u_in, u_out = law.units
-    deviations = u_in * math.sqrt(law.variance_in), u_out * math.sqrt(law.variance_out)
-    start_kernel = sum(
-        (s * (math.sqrt(law.width) + math.sqrt(d))) ** 2 for s, d in zip(deviations, (d_in, d_out), strict=True)
-    )
-    highest = max(float(spectrum.outliers[0]), spectrum.edge)
-    bound = 2 / max(start_kernel, 2 * math.hypot(highest, tau)) / law.clock
-    if isinstance(learning_rate, str):
-        size = float(np.linalg.norm(spectrum.signal))
-        rate, why = published_rate(learning_rate, threshold=tau, top=top, size=size, bound=bound, unit=law.clock)
-    else:
-        rate, why = checks.number("learning_rate", learning_rate, above=0), "given"
-    times = rate * law.clock * chosen
-    n0 = (deviations[0] * deviations[1]) ** 2 * law.width
-    notes = [f"learning rate {rate:.6g}: {why}; bound of stability {bound:.4g}"]
-    if n0 >= 0.1:
-        notes.append(f"σ⁴w = {n0:.3g}: A(0) is not small; its lazy decay is included, exact only where τ ≫ s")
-    if law.width < max(d_out, d_in):
-        notes.append(f"width {law.width:,} is below d = {max(d_out, d_in):,}: outside the theory, which needs w ≫ d")
-    curves = spectrum.curves(tau, times, start_variance=n0)
-    variables = {
-        "train_error": Variable((), "train error per entry", "target²"),
-        "test_error": Variable((), "test error per entry", "target²"),
-        "stable_rank": Variable((), "stable rank ‖A‖_F²/‖A‖_op²", "1"),
-        "signal_modes": Variable(("signal_mode",), "learned strength of each signal mode", "target"),
-    }
-    info = {
-        "dynamics": f"network of width {law.width:,}",
-        "law": f"{law.name}, {law.distribution} weights",
-        "method": "large-d theory",
-        "why": "mode curve (3.2) on the spiked spectrum (section 5), no matrices",
-        "task": "SpikedMatrix",
-        "shape": [d_out, d_in],
-        "threshold": tau,
-        "dtype": "float64",
-        "state_bytes": sum(v.nbytes for v in curves.values()),
-        "learning_rate": rate,
-        "stability_bound": bound,
-        "status": "completed",
-        "seconds_compile": 0.0,
-        "seconds_run": 0.0,
-        "notes": notes,
-        "sources": ["tu2024mixed", "benaych2012singular", "gavish2014optimal"],
-        "lindyn_version": __version__,
-    }
-    return Trajectory(times, chosen, curves, variables, info)

@@ -29,11 +29,12 @@ from lindyn.cli.output import (
 from lindyn.dynamics import Balanced, Lazy, Mixed
 from lindyn.methods import ClosedForm, Flow, GradientDescent
 from lindyn.networks import TwoLayer
+from lindyn.prediction import predict as run_prediction
+from lindyn.prediction import predict_cells as run_cells
 from lindyn.regimes import phase_of
 from lindyn.regimes import regime as split_modes
 from lindyn.simulate import simulate as run_simulation
 from lindyn.spectra import SpikedSpectrum, mean_signal_spectrum
-from lindyn.spectra import predict as run_prediction
 from lindyn.tasks import SpikedMatrix
 from lindyn.trajectory import Trajectory, compare
 
@@ -304,7 +305,8 @@ def _runner(system: Any, task: SpikedMatrix, settings: GradientDescent, method: 
 @app.command(
     epilog="Examples:  lindyn predict --dim 200 --rank 5 --variance-exponent -2.2 --width-exponent 1.75   |   "
     "lindyn predict --dim 1000000000 --rank 5 --variance-exponent -1.5 --width-exponent 2 --json   |   "
-    "lindyn predict --dim 200 --rank 5 --variance 1e-5 --width 1e6 --sampled --seed 3"
+    "lindyn predict --dim 200 --rank 5 --variance 1e-5 --width 1e6 --sampled --seed 3   |   "
+    "lindyn predict --dim 200 --rank 5 --cells cells.csv --out predictions.csv"
 )
 def predict(
     dim: o.Dim = None,
@@ -325,13 +327,39 @@ def predict(
         bool,
         typer.Option("--sampled", help="One drawn task and start, and the closed form on them.", rich_help_panel=o.RUN),
     ] = False,
+    cells: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV with columns variance_exponent, width_exponent, step: predict each row, write to --out.",
+            rich_help_panel=o.RUN,
+        ),
+    ] = None,
     seed: o.Seed = 0,
     dtype: o.Dtype = "float64",
     as_json: o.Json = False,
     out: o.Out = None,
     force: o.Force = False,
 ) -> None:
-    """Predict training by the formula: large-d theory without matrices (any d at once), or one sampled task."""
+    """Predict training by the formula: large-d theory without matrices (any d at once), or one sampled task.
+
+    With --cells and --out FILE.csv, every row of a table of cells is predicted, and the table comes back with the
+    columns train_error and test_error added.
+    """
+    if cells is not None:
+        if any(v is not None for v in (variance_exponent, width_exponent, variance, width)) or sampled:
+            raise checks.refuse("cells", "be the only description of the networks", "others are given too")
+        _predict_cells(
+            cells,
+            out,
+            force,
+            o.shape_of(dim, rows, columns),
+            rank=rank,
+            singular_values=o.values_of(singular_values),
+            noise=noise,
+            scale=scale,
+            learning_rate=o.rate_of(learning_rate),
+        )
+        return
     prepare_folder(out, force)
     shape = o.shape_of(dim, rows, columns)
     law = o.law_of(shape, variance_exponent, width_exponent, variance, width)
@@ -385,6 +413,33 @@ def predict(
         print_json(summary)
     else:
         print_summary(f"Prediction for width {law.width:,}, variance {law.variance_in:.4g}", summary)
+
+
+def _predict_cells(cells: Path, out: Path | None, force: bool, shape: tuple[int, int], **settings: Any) -> None:
+    import pandas as pd
+
+    needed = ["variance_exponent", "width_exponent", "step"]
+    if out is None or out.suffix != ".csv":
+        raise checks.refuse("out", "be a .csv file for a table of cells", f"it is {out}", "pass --out predictions.csv")
+    if out.exists() and not force:
+        raise FileExistsError(f"{out} exists; pass --force to replace it, or choose another --out.")
+    try:
+        table = pd.read_csv(cells)
+    except (OSError, ValueError) as error:
+        raise checks.refuse("cells", "be a readable CSV file", f"reading {cells} failed: {error}") from error
+    missing = [name for name in needed if name not in table]
+    if missing:
+        raise checks.refuse("cells", f"have the columns {', '.join(needed)}", f"{cells} lacks {', '.join(missing)}")
+    try:
+        arrays = [table[name].to_numpy(dtype=float) for name in needed]
+    except ValueError as error:
+        raise checks.refuse("cells", "hold numbers in its columns", f"{cells} does not: {error}") from error
+    found = run_cells(shape, *arrays, **settings)
+    for name in ("train_error", "test_error"):
+        table[name] = found[name]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(out, index=False)
+    errors_console.print(f"Wrote {len(table):,} predictions to {out}")
 
 
 @app.command(
