@@ -105,7 +105,7 @@ def mode_time(singular_value: Any, threshold: Any, level: Any) -> Float[np.ndarr
     if not np.all((m >= 0) & (m <= s)):
         raise checks.refuse("level", "lie between 0 and the singular value", f"it is {m.tolist()}")
     psi = np.hypot(s, tau)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):  # τ = 0: infinite above m = 0
         ratio = s * (tau**2 + s * m + psi * np.hypot(m, tau)) / ((s - m) * tau * (tau + psi))
     return np.where(m == 0, 0.0, np.log(ratio, where=ratio > 0, out=np.zeros(np.shape(ratio))) / (2 * psi))
 
@@ -117,7 +117,7 @@ class _Spectrum(eqx.Module):
     basis_out: Float[Array, "d_out n"]
     eigenvalues: Float[Array, " n"]
     start_factor: Float[Array, "n n"]
-    start_gram: Float[Array, "n n"]
+    start_excess: Float[Array, "n n"]
     limit: Float[Array, "d_out d_in"]
 
 
@@ -138,6 +138,12 @@ def _paired_basis(matrix: Any) -> tuple[Any, Any, Any]:
     return basis_in, basis_out, jnp.concatenate([s, -s, kernel])
 
 
+def _excess(f: Any, tau: Any) -> Any:
+    """√(f² + τ²) − τ without cancellation: what is left of M and Ω when τ ≫ s, where A is a small part of both."""
+    total = jnp.hypot(f, tau) + tau
+    return jnp.where(total > 0, f**2 / jnp.where(total > 0, total, 1), 0)
+
+
 @jax.jit
 def _spectrum(target: Any, start: Any, tau: Any) -> _Spectrum:
     basis_in, basis_out, f = _paired_basis(target)
@@ -148,8 +154,11 @@ def _spectrum(target: Any, start: Any, tau: Any) -> _Spectrum:
     lower = jnp.where(upper > 0, tau**2 / jnp.where(upper > 0, upper, 1), 0)
     root = jnp.sqrt(jnp.where(f0 >= 0, upper, lower))
     factor = basis_in.T @ (in0 * root) + basis_out.T @ (out0 * root)
-    limit = (basis_out * (f + jnp.hypot(f, tau))) @ basis_in.T
-    return _Spectrum(basis_in, basis_out, f, factor, factor @ factor.T, limit)
+    # M(0) − τ and M∞ − τ: a multiple of the identity is no part of A, and cancels in D₀
+    turn = basis_in.T @ in0 + basis_out.T @ out0
+    start_excess = (turn * (f0 + _excess(f0, tau))) @ turn.T
+    limit = (basis_out * (f + _excess(f, tau))) @ basis_in.T
+    return _Spectrum(basis_in, basis_out, f, factor, start_excess, limit)
 
 
 @partial(jax.jit, static_argnames="well_conditioned")
@@ -164,12 +173,12 @@ def _matrix_at(spectrum: _Spectrum, tau: Any, time: Any, *, well_conditioned: bo
     growing = (tau**2 / jnp.where(f > 0, psi + f, 1) + fall**2 * (psi + f)) / safe
     gap = jnp.where(f > 0, growing, 1 + fall**2 + 2 * jnp.abs(f) * phi) / (2 * phi)
     if well_conditioned:
-        r = jnp.linalg.cholesky(jnp.diag(gap) + spectrum.start_gram, upper=True)
+        r = jnp.linalg.cholesky(jnp.diag(gap + tau) + spectrum.start_excess, upper=True)
     else:
         r = jnp.linalg.qr(jnp.concatenate([jnp.diag(jnp.sqrt(gap)), z.T]), mode="r")
     # M(t) = M∞ + e^{−Ωt} Φ⁻¹ K⁻¹ D₀ e^{−Ωt}, of which only the columns of the inputs are needed
     right = fall[:, None] * spectrum.basis_in.T
-    d0_right = spectrum.start_gram @ right - (f + psi)[:, None] * right
+    d0_right = spectrum.start_excess @ right - (f + _excess(f, tau))[:, None] * right
     solved = solve_triangular(r, solve_triangular(r, d0_right, trans=1))
     return spectrum.limit + (spectrum.basis_out * (fall / phi)) @ solved
 
@@ -229,6 +238,7 @@ class MixedSolution:
             self._spectrum = _spectrum(jnp.asarray(self.target), jnp.asarray(self.start), self._tau)
             scale = float(jnp.max(self._spectrum.eigenvalues)) + float(np.linalg.norm(self.start))
         # K ≥ about τ²/2‖T‖ and ‖K‖ ≤ about 2(‖T‖ + ‖A(0)‖): their ratio times the rounding unit
+        self._largest_rate = scale + self.threshold
         self._well_conditioned = scale**2 * np.finfo(self.dtype).eps < 1e-12 * self.threshold**2
 
     def __call__(self, time: Any) -> Float[np.ndarray, "*times d_out d_in"]:
@@ -240,11 +250,11 @@ class MixedSolution:
 
     def at(self, time: float) -> Float[np.ndarray, "d_out d_in"]:
         """Return A at one time ≥ 0, unchecked, inside the caller's precision context."""
-        if time == 0:
-            return self.start
         if self._modes is not None:
             u, s, vt = self._modes
             return (u * mode_curve(s, self.threshold, time).astype(self.dtype)) @ vt
+        if time < 1e-30 / self._largest_rate:  # nothing has moved, and 1/t would overflow
+            return self.start
         return np.asarray(
             _matrix_at(
                 self._spectrum,
