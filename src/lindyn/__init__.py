@@ -13,6 +13,7 @@ from lindyn.methods import ClosedForm, Flow, GradientDescent, Muon, Optimizer
 from lindyn.networks import TwoLayer
 from lindyn.observables import Observable, alignment, distance_to, singular_values
 from lindyn.parametrizations import Parametrization
+from lindyn.phase_diagram import DiagramSettings, phase_diagram
 from lindyn.prediction import predict, predict_cells
 from lindyn.rates import StabilityWarning, published_learning_rate, stability_bound
 from lindyn.simulate import simulate
@@ -25,6 +26,7 @@ __all__ = [
     "Comparison",
     "Completion",
     "CustomCost",
+    "DiagramSettings",
     "Flow",
     "GradientDescent",
     "InvalidArgument",
@@ -47,6 +49,7 @@ __all__ = [
     "distance_to",
     "mode_curve",
     "mode_time",
+    "phase_diagram",
     "predict",
     "predict_cells",
     "published_learning_rate",

@@ -70,7 +70,7 @@ def predict(
         raise checks.refuse("law", "have a positive variance", "its threshold is 0, and a start of zero never moves")
     u_in, u_out = law.units
     deviations = u_in * math.sqrt(law.variance_in), u_out * math.sqrt(law.variance_out)
-    bound = float(_stability_bound(spectrum, tau, law.width, deviations)) / law.clock
+    bound = float(stability_bound_of(spectrum, tau, law.width, deviations)) / law.clock
     if isinstance(learning_rate, str):
         size = float(np.linalg.norm(spectrum.signal))
         rate, why = published_rate(learning_rate, threshold=tau, top=top, size=size, bound=bound, unit=law.clock)
@@ -166,7 +166,7 @@ def predict_cells(
     width = np.maximum(1.0, np.round(np.exp(gamma_width * log_dim)))
     tau = variance * width
     deviation = np.sqrt(variance)
-    bound = _stability_bound(spectrum, tau, width, (deviation, deviation))
+    bound = stability_bound_of(spectrum, tau, width, (deviation, deviation))
     top, size = float(spectrum.signal[0]), float(np.linalg.norm(spectrum.signal))
     if learning_rate == "auto":
         rate = figure2_rate(tau, top=top, size=size, bound=bound)
@@ -186,8 +186,8 @@ def _spectrum_of(
     return SpikedSpectrum(shape, signal, noise)
 
 
-def _stability_bound(spectrum: SpikedSpectrum, tau: Any, width: Any, deviations: tuple[Any, Any]) -> np.ndarray:
-    """Bound of `lindyn.rates.stability_bound` from the edges of the Wishart start and of the spectrum of T."""
+def stability_bound_of(spectrum: SpikedSpectrum, tau: Any, width: Any, deviations: tuple[Any, Any]) -> np.ndarray:
+    """Return the bound of `lindyn.rates.stability_bound` from the edges of the start's and the target's spectrum."""
     d_out, d_in = spectrum.shape
     start = sum(
         (deviation * (np.sqrt(width) + math.sqrt(d))) ** 2

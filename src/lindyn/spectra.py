@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Float
@@ -108,11 +108,6 @@ class SpikedSpectrum:
         object.__setattr__(self, "noise", checks.number("noise", noise, at_least=0))
 
     @property
-    def entries(self) -> float:
-        """Number of entries d_out d_in."""
-        return float(self.shape[0]) * float(self.shape[1])
-
-    @property
     def edge(self) -> float:
         """Largest singular value of the bulk, noise(√d_out + √d_in)."""
         return self.noise * (math.sqrt(self.shape[0]) + math.sqrt(self.shape[1]))
@@ -162,6 +157,20 @@ class SpikedSpectrum:
         weights = (2 / _BULK_NODES) * np.sin(phi) ** 2 / square
         return self.noise * math.sqrt(large) * np.sqrt(square), small * weights / weights.sum()
 
+    @cached_property
+    def modes(self) -> ModeSpectrum:
+        """Outliers and bulk as modes that train independently."""
+        shows = self.overlaps > 0
+        x, count = self.bulk
+        return ModeSpectrum(
+            shape=self.shape,
+            values=np.concatenate([self.outliers[shows], x]),
+            counts=np.concatenate([np.ones(int(shows.sum())), count]),
+            projections=np.concatenate([(self.signal * self.overlaps)[shows], np.zeros(x.size)]),
+            energy=float((self.signal**2).sum()),
+            top=max(float(self.outliers[0]), self.edge),
+        )
+
     def curves(self, threshold: Any, times: Any, *, start_variance: Any = 0.0) -> dict[str, np.ndarray]:
         """Return train and test error, stable rank and signal modes at flow times, from the mode curve (3.2).
 
@@ -193,27 +202,71 @@ class SpikedSpectrum:
             if not np.all(fine):
                 must = "be positive" if name == "threshold" else "be non-negative"
                 raise checks.refuse(name, must, f"its smallest entry is {np.min(values):g}")
-        columns = [v.reshape(-1, 1) for v in (tau, t, n0)]
-        blocks = [self._curves_of(*(c[i : i + _BLOCK] for c in columns)) for i in range(0, max(tau.size, 1), _BLOCK)]
-        joined = {name: np.concatenate([b[name] for b in blocks]) for name in blocks[0]}
-        return {name: v.reshape(tau.shape + v.shape[1:]) for name, v in joined.items()}
+        shows = self.overlaps > 0
+        learned = np.where(shows, mode_curve(self.outliers, tau[..., None], t[..., None]), 0.0)
+        return {**self.modes.errors(tau, t, n0), "signal_modes": learned}
 
-    def _curves_of(self, tau: np.ndarray, t: np.ndarray, n0: np.ndarray) -> dict[str, np.ndarray]:
-        """Evaluate a block of columns (points, 1)."""
-        a, overlap, s = self.outliers, self.overlaps, self.signal
-        shows = overlap > 0
-        learned = np.where(shows, mode_curve(a, tau, t), 0.0)
-        x, count = self.bulk
-        noise_modes = mode_curve(x, tau, t)
+
+@dataclass(frozen=True, eq=False)
+class ModeSpectrum:
+    """Modes of a target that train independently from a zero start: all that the errors depend on.
+
+    Attributes:
+        shape: (d_out, d_in).
+        values: singular values x of the target.
+        counts: how many modes each stands for.
+        projections: ⟨u, A* v⟩ of each mode with the true matrix.
+        energy: ‖A*‖_F².
+        top: largest singular value.
+
+    References:
+        theory (3.2), section 5.
+    """
+
+    shape: tuple[int, int]
+    values: Float[np.ndarray, " modes"]
+    counts: Float[np.ndarray, " modes"]
+    projections: Float[np.ndarray, " modes"]
+    energy: float
+    top: float
+
+    @classmethod
+    def of(cls, target: Any, signal: Any) -> Self:
+        """Return the modes of an observed matrix whose truth is known, by its singular value decomposition.
+
+        Examples:
+            >>> import numpy as np
+            >>> ModeSpectrum.of(np.diag([3.0, 1.0]), np.diag([2.0, 0.0])).projections.tolist()
+            [2.0, 0.0]
+        """
+        t = checks.array("target", target, 2, dtype=np.float64)
+        truth = checks.array("signal", signal, 2, dtype=np.float64, shape=t.shape)
+        u, s, vt = np.linalg.svd(t, full_matrices=False)
+        projections = np.einsum("ik,ij,kj->k", u, truth, vt, optimize=True)
+        return cls((t.shape[0], t.shape[1]), s, np.ones(s.size), projections, float((truth**2).sum()), float(s[0]))
+
+    def errors(self, tau: np.ndarray, t: np.ndarray, n0: np.ndarray) -> dict[str, np.ndarray]:
+        """Return train_error, test_error and stable_rank for arrays of one shape; see `SpikedSpectrum.curves`."""
+        columns = [v.reshape(-1, 1) for v in (tau, t, n0)]
+        blocks = [self._block(*(c[i : i + _BLOCK] for c in columns)) for i in range(0, max(tau.size, 1), _BLOCK)]
+        names = ("train_error", "test_error", "stable_rank")
+        return {name: np.concatenate([b[k] for b in blocks]).reshape(tau.shape) for k, name in enumerate(names)}
+
+    def active(self, tau: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """Return how many modes have grown above the threshold at given times."""
+        grown = mode_curve(self.values, tau.reshape(-1, 1), t.reshape(-1, 1)) > tau.reshape(-1, 1)
+        return (grown @ self.counts).reshape(tau.shape)
+
+    def _block(self, tau: np.ndarray, t: np.ndarray, n0: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        learned = mode_curve(self.values, tau, t)
+        entries = float(self.shape[0]) * self.shape[1]
         residue = (n0 * np.exp(-4 * tau * t))[:, 0]
-        power = (learned**2).sum(1) + noise_modes**2 @ count
-        missing = np.where(shows, a - learned, 0.0)
-        train = ((missing**2).sum(1) + (x - noise_modes) ** 2 @ count) / self.entries + residue
-        test = ((s**2).sum() - 2 * (learned * s * overlap).sum(1) + power) / self.entries + residue
-        top = self._top(np.maximum(learned.max(1), mode_curve(self.edge, tau, t)[:, 0]), residue)
-        size = power + self.entries * residue
-        rank = np.divide(size, top**2, out=np.zeros_like(size), where=top > 0)
-        return {"train_error": train, "test_error": test, "stable_rank": rank, "signal_modes": learned}
+        power = learned**2 @ self.counts
+        train = (self.values - learned) ** 2 @ self.counts / entries + residue
+        test = (self.energy - 2 * learned @ self.projections + power) / entries + residue
+        top = self._top(mode_curve(self.top, tau, t)[:, 0], residue)
+        size = power + entries * residue
+        return train, test, np.divide(size, top**2, out=np.zeros_like(size), where=top > 0)
 
     def _top(self, mode: np.ndarray, residue: np.ndarray) -> np.ndarray:
         """Largest singular value of a mode plus independent noise of variance `residue` an entry."""

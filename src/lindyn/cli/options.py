@@ -91,15 +91,15 @@ def law_of(
     )
 
 
-def values_of(text: str | None) -> list[float] | None:
-    """Parse comma-separated singular values."""
+def values_of(text: str | None, name: str = "singular_values") -> list[float] | None:
+    """Parse comma-separated numbers."""
     if text is None:
         return None
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
         raise checks.refuse(
-            "singular_values", "be numbers separated by commas", f"it is {text!r}", "for example 90,80,75.5"
+            name, "be numbers separated by commas", f"it is {text!r}", "for example 90,80,75.5"
         ) from None
 
 

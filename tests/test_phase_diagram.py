@@ -1,0 +1,195 @@
+"""Phase diagrams: cells against single runs, stopping rules, resuming, refusals, figures."""
+
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import lindyn as ld
+from lindyn import plots
+from lindyn.parametrizations import exponents
+from lindyn.phase_diagram import DiagramSettings, figure2, load_diagram, phase_diagram
+from lindyn.phase_diagram.stopping import follow
+
+SMALL = DiagramSettings(
+    variance_exponents=(-2.5, -1.5, -0.5),
+    width_exponents=(0.0, 1.0, 2.5),
+    shape=(30, 40),
+    rank=2,
+    sources=("predict", "spectral", "descend", "formula"),
+    steps=120,
+    dtype="float64",
+)
+
+
+@pytest.fixture(scope="module")
+def diagram():
+    return phase_diagram(SMALL)
+
+
+def published_stop(train, test):
+    """The published rules, written as the theory states them: last step, and best step before it."""
+    last = len(train) - 1
+    for n in range(1, len(train)):
+        risen_twice = n >= 2 and test[n] > test[n - 1] > test[n - 2]
+        stalled = abs(train[n] - train[n - 1]) < 2e-4 and train[0] - train[n] > 1e-2
+        if train[n] < 1e-3 or risen_twice or stalled:
+            last = n
+            break
+    return last, int(np.argmin(test[: last + 1]))
+
+
+@pytest.mark.parametrize("source", ["descend", "formula"])
+def test_simulated_cells_are_single_runs_stopped_by_the_published_rules(diagram, source):
+    task = SMALL.task(0)
+    for i, width_exponent in enumerate(SMALL.width_exponents):
+        variances, width = SMALL.law(width_exponent)
+        for j, variance in enumerate(variances):
+            cell = diagram.sel(source=source).isel(seed=0, width_exponent=i, variance_exponent=j)
+            net = ld.TwoLayer.gaussian(SMALL.shape, width, variance, key=np.random.default_rng([0, i, j]))
+            if source == "formula":
+                net = ld.TwoLayer.orthogonal(threshold=net.threshold, start=net.matrix)
+            method = ld.GradientDescent(learning_rate=float(cell["learning_rate"]), steps=120, order="sequential")
+            run = ld.simulate(net, task, method, observables=["train_error", "test_error", "stable_rank"])
+            last, best = published_stop(run["train_error"], run["test_error"])
+            assert int(cell["last_step"]) == last
+            assert int(cell["steps_to_min"]) == best
+            assert float(cell["min_test_error"]) == pytest.approx(run["test_error"][best], rel=1e-9)
+            assert float(cell["stable_rank"]) == pytest.approx(run["stable_rank"][best], rel=1e-8)
+            assert float(cell["train_error"]) == pytest.approx(run["train_error"][last], rel=1e-9)
+
+
+def test_distance_is_the_largest_between_the_two_runs(diagram):
+    i, j = 2, 1
+    variances, width = SMALL.law(SMALL.width_exponents[i])
+    cell = diagram.sel(source="descend").isel(seed=0, width_exponent=i, variance_exponent=j)
+    net = ld.TwoLayer.gaussian(SMALL.shape, width, variances[j], key=np.random.default_rng([0, i, j]))
+    steps = int(cell["last_step"])
+    method = ld.GradientDescent(learning_rate=float(cell["learning_rate"]), steps=steps, order="sequential")
+    runs = [
+        ld.simulate(n, SMALL.task(0), method, observables="matrix")["matrix"]
+        for n in (net, ld.TwoLayer.orthogonal(threshold=net.threshold, start=net.matrix))
+    ]
+    assert float(cell["distance"]) == pytest.approx(np.mean((runs[0] - runs[1]) ** 2, axis=(1, 2)).max(), rel=1e-8)
+
+
+def test_predicted_cells_are_single_predictions_stopped_by_the_published_rules(diagram):
+    for i, width_exponent in enumerate(SMALL.width_exponents):
+        for j, variance_exponent in enumerate(SMALL.variance_exponents):
+            cell = diagram.sel(source="predict").isel(seed=0, width_exponent=i, variance_exponent=j)
+            law = exponents(SMALL.shape, variance_exponent=variance_exponent, width_exponent=width_exponent)
+            run = ld.predict(SMALL.shape, law, rank=2, steps=120)
+            last, best = published_stop(run["train_error"], run["test_error"])
+            assert (int(cell["last_step"]), int(cell["steps_to_min"])) == (last, best)
+            assert float(cell["min_test_error"]) == pytest.approx(run["test_error"][best])
+            assert float(cell["stable_rank"]) == pytest.approx(run["stable_rank"][best])
+
+
+def test_spectral_cells_are_the_closed_form_from_zero_where_the_start_is_small(diagram):
+    cell = diagram.sel(source="spectral").isel(seed=0, width_exponent=1, variance_exponent=0)
+    variances, width = SMALL.law(SMALL.width_exponents[1])
+    times = float(cell["learning_rate"]) * np.arange(121)
+    run = ld.simulate(
+        ld.Mixed(variances[0] * width), SMALL.task(0), times=times, observables=["train_error", "test_error"]
+    )
+    last, best = published_stop(run["train_error"], run["test_error"])
+    assert abs(int(cell["last_step"]) - last) <= 1
+    assert float(cell["min_test_error"]) == pytest.approx(run["test_error"][best], rel=1e-3)
+
+
+def test_stopping_follows_given_curves():
+    """Three curves, one for each rule, and one that never stops."""
+    steps = np.arange(101.0)
+    train = np.stack([2.0 * 0.9**steps, np.full(101, 2.0), 1 + np.exp(-steps / 5), 2 - steps / 200])
+    test = np.stack(
+        [3 - steps / 100, np.where(steps < 30, 2 - steps / 100, 1 + steps / 100), 2 - steps / 100, 2 - steps / 100]
+    )
+    end = follow(
+        lambda cells, at: (train[np.ix_(cells, at.astype(int))], test[np.ix_(cells, at.astype(int))]),
+        cells=4,
+        steps=100,
+    )
+    for k in range(4):
+        assert (end.last_step[k], end.best_step[k]) == published_stop(train[k], test[k])
+    assert len(set(end.last_step.tolist())) == 4
+
+
+def test_a_killed_run_resumes_and_ends_with_the_same_data(tmp_path, diagram):
+    """kill -9 in the middle: the rows done are kept, the rest is computed, and the data is that of a whole run."""
+    script = (
+        "import os, sys; from lindyn.phase_diagram import *; from lindyn.phase_diagram import api\n"
+        "compute, count = api.row, [0]\n"
+        "def row(*a):\n"
+        "    count[0] += 1\n"
+        "    if count[0] == 3: os.kill(os.getpid(), 9)\n"
+        "    return compute(*a)\n"
+        "api.row = row\n"
+        "import json; phase_diagram(DiagramSettings.from_dict(json.loads(sys.argv[1])), path=sys.argv[2])\n"
+    )
+    import json
+
+    path = tmp_path / "diagram.zarr"
+    done = subprocess.run([sys.executable, "-c", script, json.dumps(SMALL.as_dict()), str(path)], check=False)
+    assert done.returncode == -9
+    half = load_diagram(path)
+    assert int((half["status"].isel(width_exponent=2) == 0).sum()) == half["status"].isel(width_exponent=2).size
+    assert bool((half["status"].isel(width_exponent=slice(0, 2)) == 1).all())
+    assert "missing" in plots.phase_panels(half)._suptitle.get_text()
+    phase_diagram(SMALL, path=path)
+    assert load_diagram(path).equals(diagram)
+
+
+def test_changed_settings_are_refused_by_name(tmp_path):
+    tiny = dataclasses.replace(SMALL, sources=("predict",))
+    phase_diagram(tiny, path=tmp_path / "d.zarr")
+    with pytest.raises(ld.InvalidArgument, match=r"`noise` must be 1\.0.*steps differ"):
+        phase_diagram(dataclasses.replace(tiny, noise=2.0, steps=7), path=tmp_path / "d.zarr")
+    (tmp_path / "other").mkdir()
+    with pytest.raises(ValueError, match="holds no phase diagram"):
+        phase_diagram(tiny, path=tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"variance_exponents": (0.0, -1.0)}, "variance_exponents"),
+        ({"width_exponents": (-1.0, 1.0)}, "width_exponents"),
+        ({"rank": 31}, "rank"),
+        ({"sources": ("magic",)}, "sources"),
+        ({"sources": ()}, "sources"),
+        ({"seeds": (1, 1)}, "seeds"),
+        ({"steps": 0}, "steps"),
+        ({"dtype": "int8"}, "dtype"),
+    ],
+)
+def test_bad_settings_are_refused_by_name(change, name):
+    with pytest.raises(ld.InvalidArgument, match=f"`{name}`"):
+        dataclasses.replace(SMALL, **change)
+
+
+def test_published_contours_run_along_the_line_of_constant_threshold():
+    """In the active region the test error depends on σ²w alone: contours are parallel to the black line."""
+    diagram = phase_diagram(figure2(sources=["predict"])).isel(source=0, seed=0)
+    error = diagram["min_test_error"].values
+    variance, width = diagram["variance_exponent"].values, diagram["width_exponent"].values
+    for level in (0.1, 0.25):
+        places = []
+        for i, gamma_width in enumerate(width):
+            crossing = np.interp(level, error[i], variance)
+            if 2 * crossing + gamma_width < -0.8:  # far from infinite noise
+                places.append(crossing + gamma_width)
+        assert len(places) >= 3
+        assert np.ptp(places) < 0.06
+
+
+def test_figure_has_a_panel_for_each_quantity(diagram):
+    figure = plots.phase_panels(diagram, source="descend")
+    titles = [ax.get_title() for ax in figure.axes if ax.get_title()]
+    assert len(titles) == 5
+    assert "descend" in figure._suptitle.get_text()
+    with pytest.raises(ld.InvalidArgument, match="`source`"):
+        plots.phase_panels(diagram, source="magic")
+    with pytest.raises(ld.InvalidArgument, match="`seed`"):
+        plots.phase_panels(diagram, seed=9)
