@@ -20,7 +20,7 @@ from lindyn.precision import working_precision
 from lindyn.rules import momentum_rule
 
 LOOPS = ("simultaneous", "sequential")
-SLICE_SECONDS = 0.1  # of work between two looks at the clock
+SLICE_SECONDS, SLICE_STEPS = 0.1, 25  # least work between two looks at the clock
 PAUSE_SECONDS = 0.03  # in which the threads of the previous contestant stop spinning
 ASSUMED_RATE = 1e11  # flop/s, only to choose the number of repetitions in a slice
 
@@ -90,7 +90,7 @@ def _eager_products(pairs: list[Any], repeats: int) -> Contestant:
 def measure(dim: int, dtype: str, rounds: int) -> dict[str, Any]:
     """Return flop/s of every contestant in every round; in a round they run one after the other, in turning order."""
     torch.set_num_threads(os.cpu_count() or 1)
-    repeats = max(10, round(SLICE_SECONDS * ASSUMED_RATE / (12 * dim**3)))
+    repeats = max(SLICE_STEPS, round(SLICE_SECONDS * ASSUMED_RATE / (12 * dim**3)))
     pairs = _operands(dim, dtype)
     in_torch = [(torch.from_numpy(a), torch.from_numpy(b)) for a, b in pairs]
     with working_precision(dtype):

@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import platform
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,13 +64,14 @@ def against_published(console: Console, *, quick: bool) -> dict[str, Any]:
         agreement = run_fresh("agreement", dim=DIM, width=min(WIDTHS), steps=5)
     with _announced(console, "fixed cost of a process, at d = 4"):
         fixed = {"published": run_fresh("published", **TINY, repeats=2)}
-        fixed |= {dtype: run_fresh("reduced", **TINY, dtype=dtype, repeats=2) for dtype in DTYPES}
+        fixed |= {dtype: run_fresh("reduced", **TINY, dtype=dtype, repeats=2, check_step=1) for dtype in DTYPES}
     rows = []
     for width, repeats in WIDTHS.items():
         row: dict[str, Any] = {"width": width}
         with _announced(console, f"width {width:,}, lindyn"):
             for dtype in DTYPES:
-                row[dtype] = run_fresh("reduced", dim=DIM, width=width, dtype=dtype, repeats=5)
+                size = {"dim": DIM, "width": width, "dtype": dtype}
+                row[dtype] = run_fresh("reduced", **size, repeats=3, check_step=1 + repeats)
         if quick and width == PUBLISHED_WIDTH:
             row["published"] = {"skipped": "left out by --quick"}
         else:
@@ -101,10 +103,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="leave the published algorithm at its full width out")
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks.json"), help="file of the raw numbers")
     arguments = parser.parse_args()
-    console, started = Console(), time.perf_counter()
+    console, started = Console(width=None if sys.stdout.isatty() else 140), time.perf_counter()
     results: dict[str, Any] = {"machine": machine()}
     results["against_published"] = against_published(console, quick=arguments.quick)
-    results["inner_loops"] = inner_loops(console, rounds=10 if arguments.quick else 18)
+    results["inner_loops"] = inner_loops(console, rounds=6 if arguments.quick else 12)
     results["closed_forms"] = closed_forms(console)
     results["verdicts"] = tables.verdicts(results)
     results["seconds"] = time.perf_counter() - started

@@ -9,7 +9,6 @@ import numpy as np
 DIM, RANK = 500, 5
 VARIANCE = DIM**-1.85
 PUBLISHED_WIDTH = round(DIM**2.25)
-CHECK_STEP = 3  # every contestant reports its matrix after this many steps
 
 
 class Setting(NamedTuple):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
@@ -82,7 +82,7 @@ def test_mode_functions_at_threshold_zero():
 
 
 SHAPES = {"square": (3, 3), "tall": (4, 2), "wide": (2, 4)}
-THRESHOLDS = [1e-6, 1.0, 1e3, *(pytest.param(r, marks=pytest.mark.slow) for r in (1e-5, 1e-4, 1e-2, 30.0))]  # × ‖T‖
+THRESHOLDS = [1e-6, 1e3, *(pytest.param(r, marks=pytest.mark.slow) for r in (1e-5, 1e-4, 1e-2, 1.0, 30.0))]  # × ‖T‖
 
 
 def start_of(kind, shape, rng):
@@ -153,7 +153,7 @@ def test_textbook_formula_loses_digits_at_a_saddle():
     assert worst(textbook, expected) > 1e-5 > 1e3 * ours
 
 
-@pytest.mark.parametrize(("tau", "scale"), [(0.3, 0.3), (1e-6, 0.3), (0.3, 0.0), (1e-6, 0.0)])
+@pytest.mark.parametrize(("tau", "scale"), [(0.3, 0.3), (1e-6, 0.3), (1e-6, 0.0)])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_matrix_solution_equals_many_digits(shape, tau, scale):
     target, start = target_of(shape), scale * np.random.default_rng(4).standard_normal(shape)
@@ -212,6 +212,7 @@ def test_matrix_solution_is_finite_at_every_time(tau, time):
         assert relative(solution, target) < 1e-10
 
 
+@settings(max_examples=10)
 @given(seed=seeds, shape=shapes, count=st.integers(1, 6))
 def test_a_vector_of_times_equals_single_times(seed, shape, count):
     target, start, tau = problem(seed, shape, 0.1)
@@ -231,7 +232,7 @@ def test_a_start_that_commutes_stays_diagonal():
     assert np.max(np.abs(actual - [np.diag(m) for m in expected])) < 1e-9
 
 
-@pytest.mark.parametrize("ratio", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("ratio", [1e-3, 1e3])
 def test_single_precision(ratio):
     rng = np.random.default_rng(5)
     target, start = orthogonal(6, rng) * 2, 0.3 * rng.standard_normal((6, 6))

@@ -11,7 +11,7 @@ from reference import layers, relative, target_of, worst
 from torch_reference import squared_error, tensor, train, train_sequentially
 
 STEPS, EVERY, RATE, EXACT = 200, 20, 0.02, 1e-10
-SHAPES = [(5, 5), (4, 7), (7, 4)]
+WIDE, OTHERS = (4, 7), [(5, 5), (7, 4)]
 
 
 def widths(shape):
@@ -20,15 +20,15 @@ def widths(shape):
     return [n // 2, n, 4 * n]
 
 
-def sizes(*shapes, marks=()):
-    return [pytest.param(s, w, id=f"{s[0]}x{s[1]}-w{w}", marks=marks) for s in shapes for w in widths(s)]
+def sizes(*shapes):
+    return [pytest.param(s, w, id=f"{s[0]}x{s[1]}-w{w}") for s in shapes for w in widths(s)]
 
 
-WIDE = (4, 7)
-every_width = pytest.mark.parametrize(("shape", "width"), sizes(WIDE))
-every_size = pytest.mark.parametrize(
-    ("shape", "width"), sizes(WIDE) + sizes(*(s for s in SHAPES if s != WIDE), marks=pytest.mark.slow)
-)
+# every size costs a compilation: the fast lane takes the widest of the wide ones
+*narrower, widest = sizes(WIDE)
+slow = [pytest.param(*p.values, id=p.id, marks=pytest.mark.slow) for p in (*narrower, *sizes(*OTHERS))]
+every_width = pytest.mark.parametrize(("shape", "width"), [widest, *slow[:2]])
+every_size = pytest.mark.parametrize(("shape", "width"), [widest, *slow])
 
 
 def assert_equal_runs(run, path, w1, w2):
@@ -227,7 +227,7 @@ COSTS = list(other_costs((2, 2)))
 
 
 @pytest.mark.parametrize("name", COSTS)
-@pytest.mark.parametrize("shape", [pytest.param(s, marks=() if s == WIDE else pytest.mark.slow) for s in SHAPES])
+@pytest.mark.parametrize("shape", [WIDE, *(pytest.param(s, marks=pytest.mark.slow) for s in OTHERS)])
 def test_gradients_of_the_costs(shape, name):
     task, loss = other_costs(shape)[name]
     a = torch.nn.Parameter(tensor(np.random.default_rng(11).standard_normal(shape)))
@@ -237,7 +237,9 @@ def test_gradients_of_the_costs(shape, name):
     assert relative(task.gradient(a.detach().numpy()), a.grad.numpy()) < 1e-13
 
 
-@pytest.mark.parametrize("name", COSTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(c, marks=() if c in ("completion", "regression") else pytest.mark.slow) for c in COSTS]
+)
 @pytest.mark.parametrize("shape", [WIDE])
 def test_descent_on_the_other_costs(shape, name):
     task, loss = other_costs(shape)[name]
@@ -273,6 +275,7 @@ def test_random_batches_are_uniform_subsets():
     assert np.sum((counts - 50) ** 2 / 50) < 27.9  # chi-square, 9 degrees of freedom, 0.1 %
 
 
+@pytest.mark.slow
 def test_label_noise_has_its_mean_and_covariance():
     x, y = regression_data((2, 3), samples=8)
     method = ld.GradientDescent(learning_rate=1e-9, steps=1000, label_noise=0.7)

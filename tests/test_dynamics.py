@@ -26,7 +26,7 @@ MATRICES = {
 by_matrix = pytest.mark.parametrize("matrix", MATRICES.values(), ids=MATRICES)
 
 
-@pytest.mark.parametrize("tau", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("tau", [1e-3, 1e3])
 @by_matrix
 def test_mixing_is_the_sum_of_matrix_roots(matrix, tau):
     gradient = np.random.default_rng(3).standard_normal(matrix.shape)
@@ -36,9 +36,8 @@ def test_mixing_is_the_sum_of_matrix_roots(matrix, tau):
     assert relative(ours, left @ gradient + gradient @ right) < 1e-10
 
 
-@pytest.mark.parametrize("tau", [0.3, 20.0])
 @by_matrix
-def test_derivative_of_mixing_equals_finite_differences(matrix, tau):
+def test_derivative_of_mixing_equals_finite_differences(matrix, tau=0.3):
     rng = np.random.default_rng(4)
     point = (matrix, rng.standard_normal(matrix.shape), np.asarray(tau))
     direction = tuple(rng.standard_normal(np.shape(p)) for p in point)
@@ -78,7 +77,6 @@ def test_the_lazy_limit_is_reached_as_the_square_of_s_over_tau():
     errors = [relative(final(ld.Mixed(tau, start), task, 0.5 / tau, FLOW), lazy) for tau in thresholds]
     assert slope(3.0 / thresholds, errors) == pytest.approx(2, abs=0.05)
     assert relative(final(ld.Lazy(7.0, start), task, 0.5 / 7), lazy) < 1e-14
-    assert relative(final(ld.Lazy(7.0, start), task, 0.5 / 7, FLOW), lazy) < 1e-9
 
 
 # √(s² + τ²) − s is τ²/2s on a mode that A has, and τ on a direction that it lacks
@@ -91,8 +89,6 @@ def test_the_balanced_limit_is_reached_at_its_rate(shape, power):
     errors = [relative(final(ld.Mixed(tau, start), task, 0.4), balanced) for tau in thresholds]
     assert slope(thresholds / 3.0, errors) == pytest.approx(power, abs=0.05)
     assert relative(final(ld.Balanced(start), task, 0.4), balanced) < 1e-10
-    if shape == SHAPE:
-        assert relative(final(ld.Balanced(start), task, 0.4, FLOW), balanced) < 1e-8
 
 
 @given(seed=st.integers(0, 2**32 - 1), threshold=st.sampled_from([1e-3, 0.1, 1.0, 30.0]))
@@ -106,6 +102,7 @@ def test_rotations_of_the_problem_rotate_the_closed_form(seed, threshold):
     assert worst(turned, left @ plain @ right) < 1e-9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threshold", [0.02, 5.0])
 def test_rotations_of_the_problem_rotate_the_flow(threshold):
     rng = np.random.default_rng(6)
@@ -134,7 +131,7 @@ def logcosh(target, _):
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.2])
-@pytest.mark.parametrize("cost", [quadratic, masked, pytest.param(logcosh, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("cost", [quadratic, *(pytest.param(c, marks=pytest.mark.slow) for c in (masked, logcosh))])
 def test_flow_of_the_formula_equals_scipy(cost, decay):
     rng = np.random.default_rng(7)
     target, start = target_of(SHAPE), 0.2 * rng.standard_normal(SHAPE)
@@ -144,6 +141,7 @@ def test_flow_of_the_formula_equals_scipy(cost, decay):
     assert worst(run["matrix"], mixed_flow(gradient, 0.1, start, times, decay=decay)) < 1e-8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [ld.Lazy, ld.Balanced], ids=["lazy", "balanced"])
 def test_weight_decay_of_the_limits(kind):
     """The lazy velocity is −2τe^{−2μt}G − 2μA; the balanced one has no τ to decay."""

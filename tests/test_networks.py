@@ -46,13 +46,14 @@ STARTS = {
     "balanced, as wide as the inputs": ld.TwoLayer.balanced(threshold=0.4, width=4, start=start_matrix()),
     "balanced, as wide as the outputs": ld.TwoLayer.balanced(threshold=0.4, width=3, side="out", start=start_matrix()),
 }
-# a solver is compiled for each cost and reduced width: the fast lane takes every cost once and every start once
+# a solver is compiled for each cost and reduced width: the fast lane takes those that other tests share
+FAST = [("quadratic", "both sides"), ("quadratic", "given start"), ("masked", "both sides")]
 STARTS_BY_COST = [
     pytest.param(
         *cost,
         net,
         id=f"{name} cost, {start}",
-        marks=() if name == "quadratic" or start == "both sides" else pytest.mark.slow,
+        marks=() if (name, start) in FAST else pytest.mark.slow,
     )
     for name, cost in COSTS.items()
     for start, net in STARTS.items()
@@ -83,6 +84,7 @@ class TestExactStarts:
         expected = mixed_flow(COSTS["quadratic"][1], 0.4, net.matrix, TIMES)
         assert worst(matrices(net, method=ld.ClosedForm())[1:], expected[1:]) < 1e-8
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("mu", [0.1, 0.5])
     def test_weight_decay_lowers_the_threshold(self, mu):
         """(2.8): the formula with τe^{−2μt} and −2μA, in SciPy and as the library has it."""
@@ -104,6 +106,7 @@ class TestExactStarts:
         assert np.allclose(net.matrix, 0 if start is None else start, atol=1e-14)
         assert net.measured_threshold() == pytest.approx(0.4)
 
+    @pytest.mark.slow
     def test_balanced_layers_follow_the_formula_with_their_lambda(self):
         """(2.6) with hidden units to spare: λ = −0.6 on the outputs is τ = 0.3."""
         net = ld.TwoLayer.balanced(SHAPE, threshold=0.3, width=3, side="out", key=5)
@@ -148,18 +151,21 @@ class TestGaussianStarts:
         assert relative(end.w1.T @ end.w1, right + offset * np.eye(4)) < 1e-5
         assert relative(end.w2 @ end.w2.T, left - offset * np.eye(3)) < 1e-5
 
-    @by_cost
-    def test_the_flow_conserves_the_imbalance(self, task, gradient):
+    @pytest.mark.parametrize(
+        ("task", "gradient"),
+        [pytest.param(*v, id=k, marks=() if k == "quadratic" else pytest.mark.slow) for k, v in COSTS.items()],
+    )
+    @pytest.mark.parametrize("width", [20, pytest.param(3, marks=pytest.mark.slow)])
+    def test_the_flow_conserves_the_imbalance(self, task, gradient, width):
         del gradient
-        for width in (3, 20):
-            net = ld.TwoLayer.from_weights(*layers(SHAPE, width))
-            end = ld.simulate(net, task, FLOW, times=[2.0]).final
-            w1, w2 = end.weights()
-            first, second = layers(SHAPE, width)
-            before = first @ first.T - second.T @ second
-            assert relative(w1 @ w1.T - w2.T @ w2, before) < 1e-9
-            assert relative(w1, first) > 0.1  # it moved
-            assert end.measured_threshold() == pytest.approx(net.measured_threshold(), rel=1e-9)
+        net = ld.TwoLayer.from_weights(*layers(SHAPE, width))
+        end = ld.simulate(net, task, FLOW, times=[2.0]).final
+        w1, w2 = end.weights()
+        first, second = layers(SHAPE, width)
+        before = first @ first.T - second.T @ second
+        assert relative(w1 @ w1.T - w2.T @ w2, before) < 1e-9
+        assert relative(w1, first) > 0.1  # it moved
+        assert end.measured_threshold() == pytest.approx(net.measured_threshold(), rel=1e-9)
 
     def test_descent_converges_to_the_flow_at_first_order(self):
         net = ld.TwoLayer.from_weights(*layers(SHAPE, 20))

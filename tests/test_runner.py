@@ -35,13 +35,18 @@ def recursion(steps, rate=RATE):
     return np.array(path), np.array(costs)
 
 
-# records at every step; sparse ones, with and without overflow before the next; and only one, far beyond overflow
-@pytest.mark.parametrize("save_every", [1, 3, 60, [0, 2, 60], [60]], ids=str)
+def diverging_step(costs):
+    """The first step whose cost is 10⁸ times the larger of the costs of the start and of A = 0, or not finite."""
+    step = int(np.flatnonzero(~(costs < 1e8 * max(costs[0], 0.5 * np.sum(TARGET**2))))[0])
+    assert 3 < step < 60
+    return step
+
+
+# records at every step, and sparse ones, with and without overflow before the next
+@pytest.mark.parametrize("save_every", [1, 3, 60, [0, 2, 60], [2, 60]], ids=str)
 def test_divergence_is_reported_at_its_step(save_every):
     path, costs = recursion(60)
-    first = max(costs[0], 0.5 * np.sum(TARGET**2))
-    step = int(np.flatnonzero(~(costs < 1e8 * first))[0])
-    assert 3 < step < 60
+    step = diverging_step(costs)
     method = ld.GradientDescent(learning_rate=RATE, steps=60)
     with pytest.warns(ld.StabilityWarning):
         run = ld.simulate(network(), TASK, method, save_every=save_every, observables=["matrix", "cost"])
@@ -49,12 +54,24 @@ def test_divergence_is_reported_at_its_step(save_every):
     assert f"diverged at step {step}:" in run.status
     assert "nan, over nan" not in run.status
     assert run.status in repr(run)
-    recorded = np.arange(60) if save_every == 1 else np.arange(0, 60, save_every) if save_every in (3, 60) else [0, 2]
-    recorded = [k for k in recorded if k < step]
+    wanted = save_every if isinstance(save_every, list) else range(0, 60, save_every)
+    recorded = [k for k in wanted if k < step]
     assert run.step.tolist() == recorded
     assert np.all(np.isfinite(run["cost"]))
     assert relative(run["matrix"], path[recorded]) < 1e-6
     assert relative(run.final.matrix, path[recorded[-1]]) < 1e-6
+
+
+# overflow before the only record; and a cost that is large there, but finite
+@pytest.mark.parametrize("beyond", [30, 1], ids=["overflown", "finite"])
+def test_divergence_before_the_first_record_names_its_step(beyond):
+    step = diverging_step(recursion(60)[1])
+    method = ld.GradientDescent(learning_rate=RATE, steps=step + beyond)
+    with (
+        pytest.warns(ld.StabilityWarning),
+        pytest.raises(ld.InvalidArgument, match=rf"diverged at step {step}: the cost reached .*, over (?!nan)"),
+    ):
+        ld.simulate(network(), TASK, method, save_every=[step + beyond])
 
 
 def test_a_start_beyond_all_bounds_is_no_divergence():
@@ -155,7 +172,7 @@ def a_mebibyte_left(monkeypatch):
 @pytest.mark.usefixtures("a_mebibyte_left")
 def test_records_beyond_memory_are_refused_before_the_run():
     method = ld.GradientDescent(learning_rate=0.01, steps=20_000)  # 20,001 matrices of 96 bytes
-    with pytest.raises(ld.InvalidArgument, match="`save_every` .*records of the observables"):
+    with pytest.raises(ld.InvalidArgument, match=r"`save_every` .*records of the observables"):
         ld.simulate(network(), TASK, method, observables=["matrix"])
     assert ld.simulate(network(), TASK, method, observables=["matrix"], save_every=10_000).completed
 
@@ -167,12 +184,14 @@ def test_a_jacobian_beyond_memory_is_refused():
         ld.simulate(ld.Mixed(1.0), task, ld.Flow(solver="kvaerno5"), times=[0.0, 1.0])
 
 
-def test_progress_is_shown_on_request_and_not_otherwise(capfd):
+def test_progress_is_shown_on_request_and_only_on_a_terminal_otherwise(capfd, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich then draws as on a terminal
     for progress in (None, False, True):
         ld.simulate(ld.Mixed(0.5), TASK, times=np.linspace(0, 1, 5), progress=progress)
         captured = capfd.readouterr()
         assert captured.out == ""
         assert ("mixed dynamics" in captured.err) == (progress is True)
+        assert progress or captured.err == ""
 
 
 def test_seconds_and_bytes_are_accounted_for():

@@ -23,6 +23,11 @@ def refuse(name: str, must: str, but: str, remedy: str = "") -> InvalidArgument:
     return InvalidArgument(f"Argument `{name}` must {must}, but {but}" + (f"; {remedy}." if remedy else "."))
 
 
+def one_line(error: Exception) -> str:
+    """Return an error's message as the end of a sentence: its first line, without a full stop."""
+    return str(error).strip().partition("\n")[0].rstrip(".")
+
+
 def array(
     name: str, value: Any, ndim: int, *, dtype: Any = None, shape: tuple[int | None, ...] | None = None
 ) -> Float[np.ndarray, "..."]:
@@ -31,13 +36,16 @@ def array(
     Accepts anything NumPy can convert, and PyTorch tensors that require gradients. float32 stays float32;
     half precision becomes float32; everything else becomes float64.
     """
-    if hasattr(value, "detach"):
+    if hasattr(value, "detach"):  # a PyTorch tensor; NumPy has no bfloat16
         value = value.detach().cpu()
+        value = value.float() if "bfloat16" in str(value.dtype) else value
     try:
         out = np.asarray(value)
+        if np.iscomplexobj(out):
+            raise TypeError("it has complex entries")
         out = out.astype(dtype or result_dtype(out), copy=False)
     except (TypeError, ValueError) as error:
-        raise refuse(name, "be an array of real numbers", f"it is {type(value).__name__}: {error}") from error
+        raise refuse(name, "be an array of real numbers", f"it is {type(value).__name__}: {one_line(error)}") from error
     if out.ndim != ndim or out.size == 0:
         raise refuse(name, f"be a non-empty {ndim}-dimensional array", f"its shape is {out.shape}")
     if shape is not None and any(want is not None and want != got for want, got in zip(shape, out.shape, strict=True)):
@@ -101,7 +109,8 @@ def choice(name: str, value: Any, options: Sequence[str]) -> str:
 def matrix_shape(name: str, value: Any) -> tuple[int, int]:
     """Return a matrix shape (d_out, d_in); one integer means square."""
     if isinstance(value, int | np.integer | float):
-        value = (value, value)
+        side = integer(name, value, at_least=1)
+        return side, side
     try:
         rows, columns = value
     except (TypeError, ValueError) as error:

@@ -40,6 +40,11 @@ class Engine(abc.ABC):
 
     steps: np.ndarray
     times: np.ndarray
+    has_layers = False
+
+    @abc.abstractmethod
+    def begin(self) -> Snapshot:
+        """Return the state at time 0."""
 
     @abc.abstractmethod
     def advance(self, k: int) -> Snapshot:
@@ -140,6 +145,8 @@ def _descend(
 class NetworkDescent(Engine):
     """A discrete update rule on the layers of a network."""
 
+    has_layers = True
+
     def __init__(
         self,
         task: Any,
@@ -160,6 +167,11 @@ class NetworkDescent(Engine):
         w1, w2_t = jnp.asarray(w1), jnp.asarray(np.ascontiguousarray(w2.T))
         self._carry = Carry(w1, w2_t, init_rule(descent, w1, w2_t), jnp.zeros((), jnp.int32))
         self._before = self._carry
+
+    def begin(self) -> Snapshot:
+        """Return the start: no step at all, by the same compiled code."""
+        carry, matrix = self._run(self._carry, 0)
+        return Snapshot(matrix, carry.w1, carry.w2_t.T)
 
     def _run(self, carry: Carry, count: int) -> tuple[Carry, Any]:
         return _descend(
@@ -208,6 +220,10 @@ class MatrixEuler(Engine):
         scalars = (rate, dynamics.threshold, dynamics.weight_decay)
         self._rate, self._tau, self._decay = (jnp.asarray(v, start.dtype) for v in scalars)
         self._carry = self._before = _EulerCarry(jnp.asarray(start), jnp.zeros((), jnp.int32))
+
+    def begin(self) -> Snapshot:
+        """Return the start."""
+        return Snapshot(self._carry.matrix)
 
     def _run(self, carry: _EulerCarry, count: int) -> _EulerCarry:
         count_now = jnp.asarray(count, jnp.int32)
@@ -295,11 +311,18 @@ class AdaptiveFlow(Engine):
     ):
         self.times, self.steps = times, np.full(len(times), np.nan)
         self._field: Any = _network_field if kind is None else _MATRIX_FIELDS[kind]
-        self._is_network = kind is None
+        self.has_layers = kind is None
         self._state = jax.tree.map(jnp.asarray, state)
         dtype = jax.tree.leaves(self._state)[0].dtype
         self._args = (task, jnp.asarray(threshold, dtype), jnp.asarray(weight_decay, dtype))
         self._tolerances, self._dtype, self._now = tolerances, dtype, 0.0
+
+    def begin(self) -> Snapshot:
+        """Return the present state, at first the start."""
+        if not self.has_layers:
+            return Snapshot(self._state)
+        w1, w2_t = self._state
+        return Snapshot(w2_t.T @ w1, w1, w2_t.T)
 
     def advance(self, k: int) -> Snapshot:
         """Integrate from the present to record k."""
@@ -313,10 +336,7 @@ class AdaptiveFlow(Engine):
                 "solver='kvaerno5' for a stiff problem"
             )
         self._state, self._now = state, end
-        if self._is_network:
-            w1, w2_t = self._state
-            return Snapshot(w2_t.T @ w1, w1, w2_t.T)
-        return Snapshot(self._state)
+        return self.begin()
 
 
 class Exact(Engine):
@@ -325,6 +345,10 @@ class Exact(Engine):
     def __init__(self, solution: MixedSolution, curvature: float, times: np.ndarray):
         self.times, self.steps = times, np.full(len(times), np.nan)
         self._solution, self._curvature = solution, curvature
+
+    def begin(self) -> Snapshot:
+        """Return the start."""
+        return Snapshot(jnp.asarray(self._solution.start))
 
     def advance(self, k: int) -> Snapshot:
         """Evaluate A at record k."""
@@ -338,6 +362,10 @@ class ExactLazy(Engine):
         self.times, self.steps = times, np.full(len(times), np.nan)
         self._target, self._gap = target, start - target
         self._rate = 2 * threshold * curvature
+
+    def begin(self) -> Snapshot:
+        """Return the start."""
+        return Snapshot(jnp.asarray(self._target + self._gap))
 
     def advance(self, k: int) -> Snapshot:
         """Evaluate A at record k."""

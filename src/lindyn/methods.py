@@ -222,7 +222,7 @@ class Flow:
 @dataclass(frozen=True)
 class ClosedForm:
     """The exact solution, where there is one: a quadratic cost, no weight decay, and Mixed, Lazy, Balanced or a
-    network whose start satisfies MJM = τ²J (such as `TwoLayer.orthogonal`).
+    network whose flow is the mixed formula (such as `TwoLayer.orthogonal`).
 
     References:
         theory (3.1), (2.4).

@@ -418,6 +418,13 @@ class TwoLayer:
         """Return D = W1W1ᵀ − W2ᵀW2 in the reduced frame; the flow conserves it (1.5)."""
         return self.w1 @ self.w1.T - self.w2.T @ self.w2
 
+    def _imbalance_means(self) -> tuple[float, float]:
+        """Mean positive and mean |negative| non-zero eigenvalue of the imbalance: τ + b and τ − b (2.5)."""
+        eigenvalues = np.linalg.eigvalsh(self.imbalance().astype(np.float64))
+        floor = np.max(np.abs(self.factor)) ** 2 * max(self.factor.shape) * np.finfo(self.dtype).eps
+        up, down = eigenvalues[eigenvalues > floor], -eigenvalues[eigenvalues < -floor]
+        return float(up.mean()) if up.size else 0.0, float(down.mean()) if down.size else 0.0
+
     def measured_threshold(self) -> float:
         """Return ½(mean positive + mean |negative|) non-zero eigenvalue of the imbalance D.
 
@@ -428,19 +435,30 @@ class TwoLayer:
             >>> round(TwoLayer.gaussian(20, width=10**10, variance=1e-10).measured_threshold(), 3)
             1.0
         """
-        eigenvalues = np.linalg.eigvalsh(self.imbalance().astype(np.float64))
-        floor = np.max(np.abs(self.factor)) ** 2 * max(self.factor.shape) * np.finfo(self.dtype).eps
-        up, down = eigenvalues[eigenvalues > floor], -eigenvalues[eigenvalues < -floor]
-        return 0.5 * sum(float(part.mean()) for part in (up, down) if part.size)
+        return 0.5 * sum(self._imbalance_means())
 
     def mixed_residual(self) -> float:
-        """Return ‖MJM − τ²J‖_F/(‖M‖_F² + τ²√n), which is 0 if the flow obeys the mixed formula exactly (2.2)."""
+        """Return how far the start is from one whose flow obeys the mixed formula exactly: 0 if it does.
+
+        With M' = M − bJ, b half the difference of the layers' thresholds (2.5): ‖M'JM' − τ²J‖_F relative to ‖M‖_F²
+        + τ²√n, and infinity where a diagonal block of M' is not positive, so that it is no square root (a narrow
+        network).
+
+        Examples:
+            >>> TwoLayer.orthogonal((2, 3), threshold=0.5, side="in").mixed_residual() < 1e-12
+            True
+        """
         d_in = self.shape[1]
-        m = (self.factor @ self.factor.T).astype(np.float64)
         j = np.repeat((1.0, -1.0), (d_in, self.shape[0]))
+        up, down = self._imbalance_means()
+        factor = self.factor.astype(np.float64)
+        m = factor @ factor.T - 0.5 * (up - down) * np.diag(j)
         tau2 = self.threshold**2
-        error = np.linalg.norm((m * j) @ m - tau2 * np.diag(j))
-        return float(error / (np.linalg.norm(m) ** 2 + tau2 * math.sqrt(j.size) + np.finfo(float).tiny))
+        size = float(np.linalg.norm(m) ** 2 + tau2 * math.sqrt(j.size) + np.finfo(float).tiny)
+        lowest = min(np.linalg.eigvalsh(block)[0] for block in (m[:d_in, :d_in], m[d_in:, d_in:]))
+        if lowest < -1e-6 * math.sqrt(size):
+            return math.inf
+        return float(np.linalg.norm((m * j) @ m - tau2 * np.diag(j))) / size
 
     def weights(self, key: checks.Seed | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return the full W1 (w, d_in) and W2 (d_out, w), in the user's units.

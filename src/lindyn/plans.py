@@ -73,7 +73,7 @@ def _closed_form_obstacle(system: System, task: AbstractTask) -> tuple[str, str,
         residual = system.mixed_residual()
         if residual > limit:
             return (
-                "start from weights with MJM = τ²J (2.2)",
+                "start from weights whose flow is the mixed formula (2.4)",
                 f"this network's relative residual is {residual:.2g}",
                 "use Mixed.matching(network) for the formula, Flow() for the network, or TwoLayer.orthogonal(…)",
             )
@@ -272,8 +272,15 @@ def _refuse_clocked(system: TwoLayer, method: Any) -> None:
         )
 
 
+def _changed(method: GradientDescent, *names: str) -> list[str]:
+    """Names of the options that differ from their defaults (an array always does)."""
+    defaults = GradientDescent()
+    given = {name: getattr(method, name) for name in names}
+    return [name for name, v in given.items() if np.ndim(v) > 0 or v != getattr(defaults, name)]
+
+
 def _sampling(method: GradientDescent, task: AbstractTask) -> Sampling | None:
-    wanted = [n for n in ("batch_size", "batches", "label_noise") if getattr(method, n) not in (None, 0.0)]
+    wanted = _changed(method, "batch_size", "batches", "label_noise")
     if not wanted:
         return None
     if not isinstance(task, Regression):
@@ -303,27 +310,15 @@ def _plan_euler(
             f"it is {type(method).__name__}, an update of layers",
             "simulate a TwoLayer network",
         )
-    defaults = GradientDescent(steps=0)
-    for name in (
-        "order",
-        "momentum",
-        "nesterov",
-        "weight_decay",
-        "clip_norm",
-        "batch_size",
-        "batches",
-        "label_noise",
-    ):
-        value = getattr(method, name)
-        if value is not getattr(defaults, name) and value != getattr(defaults, name):
-            raise checks.refuse(
-                name,
-                "be left out for a dynamics of the matrix, which takes Euler steps",
-                f"it is {value!r}",
-                f"write {type(system).__name__}(…, weight_decay=…)"
-                if name == "weight_decay"
-                else "simulate a TwoLayer network",
-            )
+    unused = ("order", "momentum", "nesterov", "weight_decay", "clip_norm", "batch_size", "batches", "label_noise")
+    for name in _changed(method, *unused):
+        own = f"write {type(system).__name__}(…, weight_decay=…)"
+        raise checks.refuse(
+            name,
+            "be left out for a dynamics of the matrix, which takes Euler steps",
+            "an array is given" if name == "batches" else f"it is {getattr(method, name)!r}",
+            own if name == "weight_decay" else "simulate a TwoLayer network",
+        )
     rate, rate_why, bound = _rate_of(system, task, method)
     start = _start_matrix(system, task, dtype)
     return Plan(

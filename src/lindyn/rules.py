@@ -27,6 +27,8 @@ class Embedding(NamedTuple):
 def probe_equivariance(rule: optax.GradientTransformation) -> Embedding:
     """Run a rule on random gradients of a factor L and of LQ, QQᵀ = I, and compare.
 
+    Gradients of three sizes are tried, since a rule may act on large or small ones only (clipping by element).
+
     Args:
         rule: an optax gradient transformation on {"w1": (w, d_in), "w2": (d_out, w)}.
 
@@ -43,17 +45,22 @@ def probe_equivariance(rule: optax.GradientTransformation) -> Embedding:
         >>> probe_equivariance(optax.adam(0.1)).equivariant
         False
     """
+    deviation = max(_deviation(rule, size) for size in (1e-6, 1.0, 1e6))
+    return Embedding(deviation, deviation < 1e-9)
+
+
+def _deviation(rule: optax.GradientTransformation, size: float) -> float:
     rng = np.random.default_rng(0)
     r, w, d_in, d_out = 5, 9, 3, 2
     q = np.linalg.qr(rng.standard_normal((w, r)))[0].T
 
-    def draw() -> dict[str, np.ndarray]:
-        return {"w1": rng.standard_normal((r, d_in)), "w2": rng.standard_normal((d_out, r))}
+    def draw(scale: float) -> dict[str, np.ndarray]:
+        return {"w1": scale * rng.standard_normal((r, d_in)), "w2": scale * rng.standard_normal((d_out, r))}
 
     def embed(tree: Any) -> dict[str, Any]:
         return {"w1": q.T @ np.asarray(tree["w1"]), "w2": np.asarray(tree["w2"]) @ q}
 
-    start, gradients = draw(), [draw() for _ in range(5)]
+    start, gradients = draw(1.0), [draw(size) for _ in range(5)]
     with working_precision(np.float64):
 
         def run(params: Any, grads: list[Any]) -> Any:
@@ -66,10 +73,7 @@ def probe_equivariance(rule: optax.GradientTransformation) -> Embedding:
 
         reduced = embed(run(start, gradients))
         full = run(embed(start), [embed(g) for g in gradients])
-    deviation = max(
-        float(np.linalg.norm(reduced[k] - np.asarray(full[k])) / np.linalg.norm(reduced[k])) for k in reduced
-    )
-    return Embedding(deviation, deviation < 1e-9)
+    return max(float(np.linalg.norm(reduced[k] - np.asarray(full[k])) / np.linalg.norm(reduced[k])) for k in reduced)
 
 
 @cache

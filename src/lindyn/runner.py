@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lindyn import checks
-from lindyn.dynamics import AbstractDynamics
+from lindyn.dynamics import AbstractDynamics, Mixed
 from lindyn.engines import Engine, Snapshot, StoppedError
 from lindyn.networks import TwoLayer, require_memory
 from lindyn.observables import Observable, State
@@ -77,47 +77,58 @@ def run(
 ) -> Trajectory:
     """Drive `engine` through its records; divergence, a failing solver or an interruption end the run, not the data."""
     dtype = np.dtype(info["dtype"])
-    kind = None if isinstance(system, TwoLayer) else type(system)
+    kind = None if engine.has_layers else Mixed if isinstance(system, TwoLayer) else type(system)
     tau, decay = (jnp.asarray(v, dtype) for v in (system.threshold, info.get("weight_decay", 0.0)))
     count = len(engine.times)
     records: list[dict[str, np.ndarray]] = []
-    status, limit = "completed", math.inf
-    start = good = Snapshot(None)
+    status = "completed"
     started, compiled = clock.perf_counter(), _compile_seconds[0]
+    start = good = engine.begin()
+    limit = _limit(task, start.matrix)
     with Progress(info["dynamics"], count, progress) as bar:
         try:
             for k in range(count):
                 snapshot = engine.advance(k)
-                if k == 0:
-                    start = snapshot
                 time = float(engine.times[k])
                 aligned = {o.name: jnp.asarray(o.align(time), dtype) for o in observables if o.align is not None}
                 values, cost = _observe(
                     task, snapshot, start, jnp.asarray(time, dtype), tau, decay, aligned, observables, kind
                 )
                 height = float(cost)
-                if k == 0:
-                    scale = abs(float(_cost(task, jnp.zeros_like(snapshot.matrix))))
-                    limit = _BLOW_UP * max(abs(height), scale, float(np.finfo(dtype).tiny))
-                    _check_memory(values, count)
                 if not (math.isfinite(height) and height < limit):
                     status = _divergence(engine, task, time, height, limit)
                     break
+                if k == 0:
+                    _check_memory(values, count)
                 records.append({name: np.asarray(v) for name, v in values.items()})
                 good = snapshot
                 bar.update(k + 1)
         except KeyboardInterrupt:
+            if not records:
+                raise
             status = f"interrupted after record {len(records)} of {count}"
         except StoppedError as error:
             status = f"stopped after record {len(records)} of {count}: {error}"
     seconds, compiled = clock.perf_counter() - started, _compile_seconds[0] - compiled
     if not records:
-        raise checks.refuse("system", "start from a finite cost", f"the run ended before its first record ({status})")
+        raise checks.refuse(
+            "save_every" if "diverged" in status else "times",
+            "ask for a record that is reached",
+            f"the run ended before its first one: it {status}",
+        )
     info |= {"status": status, "seconds_compile": compiled, "seconds_run": max(seconds - compiled, 0.0)}
     data = {o.name: np.stack([r[o.name] for r in records]) for o in observables}
     variables = {o.name: Variable(_dims(o, data[o.name]), o.description, o.unit) for o in observables}
     kept = slice(len(records))
     return Trajectory(engine.times[kept], engine.steps[kept], data, variables, info, _final(system, good))
+
+
+def _limit(task: Any, start: Any) -> float:
+    """Cost beyond which a run has diverged, from the costs of its start and of zero."""
+    costs = [float(_cost(task, matrix)) for matrix in (start, jnp.zeros_like(start))]
+    if not math.isfinite(costs[0]):
+        raise checks.refuse("system", "start from a finite cost", f"the cost of its start is {costs[0]}")
+    return _BLOW_UP * max(abs(costs[0]), abs(costs[1]), float(np.finfo(start.dtype).tiny))
 
 
 def _divergence(engine: Engine, task: Any, time: float, height: float, limit: float) -> str:
@@ -138,7 +149,7 @@ def _dims(observable: Observable, values: np.ndarray) -> tuple[str, ...]:
 
 
 def _final(system: TwoLayer | AbstractDynamics, state: Snapshot) -> TwoLayer | np.ndarray:
-    if not isinstance(system, TwoLayer):
+    if not isinstance(system, TwoLayer) or state.w1 is None:
         return np.asarray(state.matrix)
     w1, w2 = np.asarray(state.w1), np.asarray(state.w2)
     # a rule that needs the full width returns the full layers, which have no frame

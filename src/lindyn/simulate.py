@@ -37,7 +37,7 @@ def simulate(
 
     | system | GradientDescent | Muon, Optimizer | Flow | ClosedForm |
     |---|---|---|---|---|
-    | TwoLayer | exact, on the reduced factor | reduced if equivariant, else full | yes | if MJM = τ²J at the start |
+    | TwoLayer | exact, on the reduced factor | reduced if equivariant, else full | yes | from an exact start (2.4) |
     | Mixed, Lazy, Balanced | Euler steps | refused | yes | quadratic cost, no weight decay |
 
     "auto" takes gradient descent for a network (a flow if `times` is given), and the closed form for a dynamics of
@@ -86,7 +86,8 @@ def simulate(
     if shape is not None and tuple(shape) != tuple(task.shape):
         raise checks.refuse("system", f"have the task's shape {task.shape}", f"its shape is {shape}")
     chosen, why = choose(system, task, method, times)
-    wanted = resolve(observables, has_truth=task.has_truth, is_network=isinstance(system, TwoLayer))
+    layers_known = isinstance(system, TwoLayer) and not isinstance(chosen, ClosedForm)
+    wanted = resolve(observables, has_truth=task.has_truth, is_network=layers_known)
     given_steps = None
     if isinstance(times, Trajectory):
         times, given_steps = times.time, times.step

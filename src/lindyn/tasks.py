@@ -289,6 +289,8 @@ class Regression(AbstractTask):
             raise checks.refuse("outputs", f"have one row for each of the {len(x)} inputs", f"it has {len(y)}")
         if signal is not None and held_out is not None:
             raise checks.refuse("held_out", "be given instead of `signal`", "both are given", "pass one of them")
+        if not x.any():
+            raise checks.refuse("inputs", "be non-zero", "every entry is zero", "there is nothing to learn from")
         dtype = result_dtype(x, y)
         self.inputs, self.outputs = x.astype(dtype), y.astype(dtype)
         q, r = np.linalg.qr(self.inputs)
@@ -401,10 +403,13 @@ class Completion(AbstractTask):
             raise checks.refuse("target", "be a matrix", f"its shape is {raw.shape}")
         if signal is not None and held_out is not None:
             raise checks.refuse("held_out", "be given instead of `signal`", "both are given", "pass one of them")
+        if np.isinf(raw).any():
+            raise checks.refuse("target", "be finite or NaN", f"{np.isinf(raw).sum()} of its entries are infinite")
         self.observed = ~np.isnan(raw) if observed is None else _mask("observed", observed, raw)
-        if not self.observed.any():
-            raise checks.refuse("observed", "hold at least one entry", "it is empty")
         self.held_out = None if held_out is None else _mask("held_out", held_out, raw)
+        for name, mask in (("observed", self.observed), ("held_out", self.held_out)):
+            if mask is not None and not mask.any():
+                raise checks.refuse(name, "hold at least one entry", "it is empty")
         self.signal = _optional_signal(signal, raw.shape, raw.dtype)
         used = self.observed if self.held_out is None else self.observed | self.held_out
         self.target = np.where(used, raw, 0)
@@ -533,7 +538,7 @@ class CustomCost(AbstractTask):
                 raise checks.refuse(
                     "function",
                     f"accept a JAX array of shape {self._shape}",
-                    f"it raised {type(error).__name__}: {error}",
+                    f"it raised {type(error).__name__}: {checks.one_line(error)}",
                 ) from error
         if getattr(out, "shape", None) != () or not jnp.issubdtype(out.dtype, jnp.floating):
             raise checks.refuse("function", "return a real scalar", f"it returns {out}", "sum or average its terms")

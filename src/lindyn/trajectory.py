@@ -108,15 +108,24 @@ class Trajectory:
         """Return an xarray Dataset along "time", the step as a second coordinate, with units and settings."""
         import xarray as xr
 
-        variables = {
-            name: (("time", *v.dims), self.data[name], {"long_name": v.description, "units": v.unit})
-            for name, v in self.variables.items()
-        }
+        sizes: dict[str, int] = {}
+        variables = {}
+        for name, v in self.variables.items():
+            # a dimension that another observable has at another length gets a name of its own
+            lengths = self.data[name].shape[1:]
+            dims = [
+                d if sizes.setdefault(d, n) == n else f"{d}_of_{name}" for d, n in zip(v.dims, lengths, strict=True)
+            ]
+            variables[name] = (
+                ("time", *dims),
+                self.data[name],
+                {"long_name": v.description, "units": v.unit},
+            )
         coordinates = {
             "time": ("time", self.time, {"long_name": "flow time (learning rate × step)", "units": "1/target"}),
             "step": ("time", self.step, {"long_name": "gradient-descent step", "units": "1"}),
         }
-        return xr.Dataset(variables, coords=coordinates, attrs={"lindyn": json.dumps(self.info)})
+        return xr.Dataset(variables, coords=coordinates, attrs={"lindyn": json.dumps(self.info, default=float)})
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the trajectory as a zarr store (a folder), whole or not at all.
