@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="leave the published algorithm at its full width out")
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks.json"), help="file of the raw numbers")
     arguments = parser.parse_args()
-    console, started = Console(width=None if sys.stdout.isatty() else 140), time.perf_counter()
+    console, started = Console(width=None if sys.stdout.isatty() else 150), time.perf_counter()
     results: dict[str, Any] = {"machine": machine()}
     results["against_published"] = against_published(console, quick=arguments.quick)
     results["inner_loops"] = inner_loops(console, rounds=6 if arguments.quick else 12)

@@ -143,6 +143,7 @@ def _times_and_memory(against: dict[str, Any]) -> list[Table]:
         theirs, width = row["published"], f"{row['width']:,}"
         if "skipped" in theirs:
             times.add_row(width, "published", theirs["skipped"])
+            sizes.add_row(width, "published", "skipped")
         else:
             _contestant(times, width, "published, float32", theirs, None)
             times.add_row("", "  lean step", _seconds(theirs["lean_seconds"]))

@@ -115,6 +115,7 @@ def test_a_matrix_from_a_file_is_learned(tmp_path):
 
 @pytest.mark.parametrize("dynamics", ["mixed", "lazy"])
 @pytest.mark.parametrize("method", ["descent", "flow", "closed-form"])
+@pytest.mark.slow
 def test_matrix_dynamics_by_every_method(dynamics, method):
     options = ["--steps", 40, "--dynamics", dynamics, "--save-every", 20]
     out = as_json("simulate", *SMALL, *options, "--method", method)
@@ -174,6 +175,7 @@ def test_demo_reproduces_figure_1_in_small(tmp_path):
     assert again["formula"]["test_error"] != summary["formula"]["test_error"]
 
 
+@pytest.mark.slow
 def test_divergence_is_reported_at_its_step_with_a_warning():
     done = in_a_process("simulate", *SMALL, "--steps", 100, "--learning-rate", 1, "--json")
     assert done.returncode == 0
@@ -212,6 +214,7 @@ def test_bad_input_is_one_sentence_and_no_traceback(arguments, expected, tmp_pat
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_refusal_in_a_process_of_its_own_has_no_traceback(tmp_path):
     done = in_a_process("simulate", *SMALL, "--steps", -1, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")

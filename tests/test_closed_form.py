@@ -98,6 +98,7 @@ def start_of(kind, shape, rng):
 @pytest.mark.parametrize("kind", ["zero", "random"])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("ratio", THRESHOLDS)
+@pytest.mark.slow
 def test_matrix_solution_equals_scipy(ratio, shape, kind):
     target = target_of(shape)
     tau = ratio * np.linalg.norm(target, 2)
@@ -171,6 +172,7 @@ shapes = st.sampled_from([(3, 3), (4, 2), (2, 4), (1, 3), (1, 1)])
 
 
 @given(seed=seeds, shape=shapes, ratio=powers_of_ten(-3, 2), phase=st.floats(0.05, 4))
+@pytest.mark.slow
 def test_matrix_solution_solves_the_equation(seed, shape, ratio, phase):
     target, start, tau = problem(seed, shape, ratio)
     psi = np.hypot(np.linalg.norm(target, 2) + np.linalg.norm(start, 2), tau)
@@ -214,6 +216,7 @@ def test_matrix_solution_is_finite_at_every_time(tau, time):
 
 @settings(max_examples=10)
 @given(seed=seeds, shape=shapes, count=st.integers(1, 6))
+@pytest.mark.slow
 def test_a_vector_of_times_equals_single_times(seed, shape, count):
     target, start, tau = problem(seed, shape, 0.1)
     times = np.sort(np.random.default_rng(seed).uniform(0, 3, count))
@@ -233,6 +236,7 @@ def test_a_start_that_commutes_stays_diagonal():
 
 
 @pytest.mark.parametrize("ratio", [1e-3, 1e3])
+@pytest.mark.slow
 def test_single_precision(ratio):
     rng = np.random.default_rng(5)
     target, start = orthogonal(6, rng) * 2, 0.3 * rng.standard_normal((6, 6))

@@ -186,6 +186,7 @@ def regression_loss(x, y, batches=None):
 
 @pytest.mark.parametrize("options", [{}, {"momentum": 0.8}], ids=["plain", "momentum"])
 @every_width
+@pytest.mark.slow
 def test_mini_batches(shape, width, options):
     x, y = regression_data(shape, samples=30)
     batches = np.random.default_rng(5).integers(0, 30, (STEPS, 6))
@@ -264,6 +265,7 @@ def gradients_seen(task, method):
     return -np.diff(run["w2"], axis=0) / method.learning_rate
 
 
+@pytest.mark.slow
 def test_random_batches_are_uniform_subsets():
     x, y = regression_data((2, 3), samples=5)
     subsets = [(i, j) for i in range(5) for j in range(i)]

@@ -37,6 +37,7 @@ def test_mixing_is_the_sum_of_matrix_roots(matrix, tau):
 
 
 @by_matrix
+@pytest.mark.slow
 def test_derivative_of_mixing_equals_finite_differences(matrix, tau=0.3):
     rng = np.random.default_rng(4)
     point = (matrix, rng.standard_normal(matrix.shape), np.asarray(tau))
@@ -70,6 +71,7 @@ def final(system, task, time, method="auto"):
     return ld.simulate(system, task, method, times=[time], observables=["matrix"])["matrix"][0]
 
 
+@pytest.mark.slow
 def test_the_lazy_limit_is_reached_as_the_square_of_s_over_tau():
     target, start = target_of(SHAPE), 0.5 * target_of(SHAPE, seed=1)
     task, thresholds = ld.SpikedMatrix(target=target), np.array([30.0, 100.0, 300.0])

@@ -12,6 +12,7 @@ def run(name):
     return runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"]()
 
 
+@pytest.mark.slow
 def test_lazy_below_and_active_above_the_threshold():
     result = run("lazy_below_active_above")
     assert result["active"][0] < 0.01  # s = 100 τ

@@ -64,6 +64,7 @@ class TestExactStarts:
     """From weights with MJM = τ²J the network's flow is the mixed formula, for any cost (2.4), (2.6)."""
 
     @pytest.mark.parametrize(("task", "gradient", "net"), STARTS_BY_COST)
+    @pytest.mark.slow
     def test_the_flow_equals_the_formula(self, task, gradient, net):
         assert net.threshold == pytest.approx(0.4, rel=1e-12)
         assert worst(matrices(net, task)[1:], mixed_flow(gradient, 0.4, net.matrix, TIMES)[1:]) < 1e-8
@@ -217,6 +218,7 @@ class TestBartlett:
         return min(scipy.stats.ks_2samp(a, b).pvalue for a, b in zip(first, second, strict=True))
 
     @pytest.mark.parametrize("width", [5, 6, 8])  # n = 5
+    @pytest.mark.slow
     def test_kolmogorov_smirnov_against_explicit_weights(self, width):
         explicit = statistics(explicit_law(width, 4000, seed=1))
         assert self.smallest_p(statistics(bartlett_law(width, 4000, seed=2)), explicit) > 0.005
@@ -300,6 +302,7 @@ PARAMETRIZATIONS = {
 class TestParametrizations:
     @pytest.mark.parametrize("make", PARAMETRIZATIONS.values(), ids=PARAMETRIZATIONS)
     @pytest.mark.parametrize("width", [5, 50])
+    @pytest.mark.slow
     def test_training_in_it_equals_training_in_the_plain_form(self, make, width):
         parametrization = make(width)
         net = ld.TwoLayer.parametrized(SHAPE, parametrization, key=3)

@@ -42,6 +42,7 @@ def published_stop(train, test):
 
 
 @pytest.mark.parametrize("source", ["descend", "formula"])
+@pytest.mark.slow
 def test_simulated_cells_are_single_runs_stopped_by_the_published_rules(diagram, source):
     task = SMALL.task(0)
     for i, width_exponent in enumerate(SMALL.width_exponents):
@@ -61,6 +62,7 @@ def test_simulated_cells_are_single_runs_stopped_by_the_published_rules(diagram,
             assert float(cell["train_error"]) == pytest.approx(run["train_error"][last], rel=1e-9)
 
 
+@pytest.mark.slow
 def test_distance_is_the_largest_between_the_two_runs(diagram):
     i, j = 2, 1
     variances, width = SMALL.law(SMALL.width_exponents[i])
@@ -116,6 +118,7 @@ def test_stopping_follows_given_curves():
     assert len(set(end.last_step.tolist())) == 4
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_and_ends_with_the_same_data(tmp_path, diagram):
     """kill -9 in the middle: the rows done are kept, the rest is computed, and the data is that of a whole run."""
     script = (
@@ -169,6 +172,7 @@ def test_bad_settings_are_refused_by_name(change, name):
         dataclasses.replace(SMALL, **change)
 
 
+@pytest.mark.slow
 def test_published_contours_run_along_the_line_of_constant_threshold():
     """In the active region the test error depends on σ²w alone: contours are parallel to the black line."""
     diagram = phase_diagram(figure2(sources=["predict"])).isel(source=0, seed=0)

@@ -45,6 +45,7 @@ def test_singular_values_show_threshold_modes_and_band(runs):
     assert band.max() == pytest.approx(runs[0]["singular_values"][:, 2].max())
 
 
+@pytest.mark.slow
 def test_figures_are_written_in_the_format_of_their_suffix(runs, tmp_path):
     figure = plots.figure1(*runs, signal_modes=2)
     for suffix, magic in ((".png", b"\x89PNG"), (".pdf", b"%PDF"), (".svg", b"<?xml")):

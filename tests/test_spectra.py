@@ -36,6 +36,7 @@ def test_mean_spectrum_is_that_of_sampled_signals():
 
 
 @pytest.mark.parametrize("shape", [(400, 400), (300, 500), (500, 300)])
+@pytest.mark.slow
 def test_outliers_overlaps_and_bulk_of_a_sampled_matrix(shape):
     signal = np.array([150.0, 110.0, 80.0])
     theory = SpikedSpectrum(shape, signal)
@@ -88,6 +89,7 @@ def test_noiseless_limit_is_the_signal_alone():
 
 
 @pytest.mark.parametrize("threshold", [0.5, 30.0, 3000.0])
+@pytest.mark.slow
 def test_curves_agree_with_one_sampled_matrix(threshold):
     """Self-averaging: at d = 500 one draw is within a few per cent of the theory."""
     signal = np.array([250.0, 220.0, 180.0])
@@ -100,6 +102,7 @@ def test_curves_agree_with_one_sampled_matrix(threshold):
     np.testing.assert_allclose(run["stable_rank"][1:], theory["stable_rank"][1:], rtol=0.05)
 
 
+@pytest.mark.slow
 def test_infinite_noise_start_agrees_with_the_closed_form_from_a_sampled_start():
     task = ld.SpikedMatrix(dim=300, rank=3, key=0)
     net = ld.TwoLayer.gaussian(300, width=10**8, variance=2e-4, key=1)

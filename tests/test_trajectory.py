@@ -86,6 +86,7 @@ def test_observables_of_different_lengths_meet_in_one_dataset():
     ],
     ids=["muon", "flow"],
 )
+@pytest.mark.slow
 def test_other_methods_are_cited_and_their_numpy_numbers_written(method, source, tmp_path):
     run = ld.simulate(NET, TASK, method, times=[0.0, 1.0] if isinstance(method, ld.Flow) else None)
     assert f"{{{source}," in run.cite()
