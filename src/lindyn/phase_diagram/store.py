@@ -5,21 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from lindyn._version import __version__
 from lindyn.checks import InvalidArgument
 from lindyn.phase_diagram.settings import DiagramSettings
 from lindyn.phase_diagram.sources import QUANTITIES, Row
 
+if TYPE_CHECKING:
+    import xarray as xr
+
 MISSING, DONE = 0, 1
 
 
 def empty_dataset(settings: DiagramSettings) -> xr.Dataset:
     """Return the dataset of a diagram with every cell missing."""
+    import xarray as xr
+
     sizes = (
         len(settings.sources),
         len(settings.seeds),
@@ -101,6 +105,8 @@ def load_diagram(path: str | Path) -> xr.Dataset:
     Raises:
         ValueError: the folder holds no diagram.
     """
+    import xarray as xr
+
     try:
         dataset = xr.open_zarr(path, consolidated=False).load()
         json.loads(dataset.attrs["settings"])
