@@ -145,6 +145,35 @@ def test_cells_of_a_table_are_predicted_and_the_table_kept(tmp_path):
         assert word in done.stderr
 
 
+def test_a_phase_diagram_is_written_drawn_and_resumed(tmp_path):
+    command = ["phase-diagram", "--dim", 30, "--rank", 2, "--points", 3, "--source", "predict", "--out", tmp_path / "d"]
+    done = lindyn(*command)
+    assert done.returncode == 0, done.stderr
+    assert "9 cells" in done.stdout
+    assert sorted(p.name for p in (tmp_path / "d").iterdir()) == ["diagram.zarr", "predict.png"]
+    assert lindyn(*command).returncode == 0
+    changed = lindyn(*command, "--noise", 2)
+    assert changed.returncode == 2
+    assert "--noise must be 1.0" in changed.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--preset", "figure3"], "--preset must be one of 'figure2'"),
+        (["--preset", "figure2", "--dim", 9], "--preset must be the only description"),
+        (["--dim", 9], "--rank must be given"),
+        (["--dim", 9, "--rank", 2, "--variance-range", "1"], "--variance-range must be two numbers"),
+        (["--dim", 9, "--rank", 2, "--source", "magic"], "--sources must be one of"),
+    ],
+)
+def test_bad_diagrams_are_one_sentence(arguments, expected, tmp_path):
+    done = lindyn("phase-diagram", *arguments, "--out", tmp_path / "d")
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert not (tmp_path / "d").exists()
+
+
 def test_regime_writes_its_figure(tmp_path):
     done = lindyn("regime", "--threshold", 2, "--singular-values", "8,3,1", "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr

@@ -658,7 +658,7 @@ def phase_diagram(
             shape=o.shape_of(dim, rows, columns), rank=rank, noise=noise, scale=scale, spectrum=spectrum,
             **axes, **chosen,
         )  # fmt: skip
-    out.mkdir(parents=True, exist_ok=True)
+    prepare_folder(out, force=True)  # an existing diagram is resumed, or refused by its settings
     started = clock.perf_counter()
     diagram = run_diagram(settings, path=out / "diagram.zarr")
     seconds = clock.perf_counter() - started
