@@ -76,7 +76,9 @@ def mode_curve(singular_value: Any, threshold: Any, time: Any) -> Float[np.ndarr
 def mode_time(singular_value: Any, threshold: Any, level: Any) -> Float[np.ndarray, "..."]:
     """Flow time at which a mode of the target reaches a level, from a zero start: the inverse of `mode_curve`.
 
-        t(m) = (1/2ψ) ln{ s(τ² + s m + ψ√(m² + τ²)) / [(s − m) τ (τ + ψ)] }.
+        t(m) = (1/2ψ) ln{ s(τ² + s m + ψ√(m² + τ²)) / [(s − m) τ (τ + ψ)] },
+
+    evaluated as ln(1 + x) with x = mψ[ψ + τ + sm/(√(m² + τ²) + τ)] / [(s − m) τ (τ + ψ)], exact for small m too.
 
     Args:
         singular_value: s > 0.
@@ -104,10 +106,11 @@ def mode_time(singular_value: Any, threshold: Any, level: Any) -> Float[np.ndarr
         raise checks.refuse("threshold", "be non-negative", f"its smallest entry is {np.min(tau):g}")
     if not np.all((m >= 0) & (m <= s)):
         raise checks.refuse("level", "lie between 0 and the singular value", f"it is {m.tolist()}")
-    psi = np.hypot(s, tau)
+    psi, root = np.hypot(s, tau), np.hypot(m, tau)
     with np.errstate(divide="ignore", invalid="ignore"):  # τ = 0: infinite above m = 0
-        ratio = s * (tau**2 + s * m + psi * np.hypot(m, tau)) / ((s - m) * tau * (tau + psi))
-    return np.where(m == 0, 0.0, np.log(ratio, where=ratio > 0, out=np.zeros(np.shape(ratio))) / (2 * psi))
+        # the argument of the logarithm, less 1, in which nothing cancels
+        beyond = m * psi * (psi + tau + s * m / (root + tau)) / ((s - m) * tau * (tau + psi))
+    return np.where(m == 0, 0.0, np.log1p(np.where(m == 0, 0.0, beyond)) / (2 * psi))
 
 
 class _Spectrum(eqx.Module):
