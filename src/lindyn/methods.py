@@ -44,7 +44,7 @@ class GradientDescent(_Steps):
         momentum: μ of b ← μb + g, W ← W − ηb.
         nesterov: use g + μb instead.
         weight_decay: added to the gradient of each layer, as μW.
-        clip_norm: largest global norm of the gradient of both layers.
+        clip_norm: largest global norm of the gradient of both layers, exactly (PyTorch divides by norm + 10⁻⁶).
         batch_size: samples a step, without replacement (Regression only).
         batches: explicit sample numbers, shape (steps, batch size), instead of `batch_size`.
         label_noise: standard deviation of fresh Gaussian noise on the outputs at every step (Regression only).
