@@ -224,13 +224,14 @@ def test_divergence_is_reported_at_its_step_with_a_warning():
         (["simulate", *SMALL, "--learning-rate", "fast"], "--learning-rate must be a positive number"),
         (["simulate", *SMALL, "--dynamics", "mixed", "--momentum", 0.9], "--momentum must be left out"),
         (["simulate", *SMALL, "--dtype", "int8"], "dtype"),
+        (["simulate", *SMALL, "--method", "flow", "--save-every", 0], "--save-every must be at least 1"),
         (["simulate", *SMALL, "--out", "/proc/nowhere"], "Cannot write to /proc/nowhere"),
         (["simulate", "--target", "missing.npy", "--variance", 1, "--width", 9], "--target must be a readable"),
         (["predict", "--dim", 9, "--variance", 1, "--width", 9], "--rank must be given, or --singular-values"),
         (["predict", "--dim", 9, "--rank", 2], "--variance must be given, or --variance-exponent"),
         (["regime", "--threshold", -1, "--singular-values", "3"], "--threshold must be greater than 0, but it is -1"),
         (["regime", "--threshold", 1, "--singular-values", "3,x"], "--singular-values must be numbers"),
-        (["demo", "--dim", 3, "--rank", 5, "--out", "build/never"], "--rank must be at most 3"),
+        (["demo", "--dim", 3, "--rank", 5, "--out", "never"], "--rank must be at most 3"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_sentence_and_no_traceback(arguments, expected, tmp_path, monkeypatch):
@@ -241,6 +242,8 @@ def test_bad_input_is_one_sentence_and_no_traceback(arguments, expected, tmp_pat
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
     assert len(done.stderr.strip().splitlines()) == 1
+    assert not done.stderr.strip().endswith("..")
+    assert list(tmp_path.iterdir()) == []  # a refusal leaves nothing behind
 
 
 @pytest.mark.slow

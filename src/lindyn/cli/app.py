@@ -29,6 +29,7 @@ from lindyn.cli.output import (
 from lindyn.dynamics import Balanced, Lazy, Mixed
 from lindyn.methods import ClosedForm, Flow, GradientDescent
 from lindyn.networks import TwoLayer
+from lindyn.plans import save_steps
 from lindyn.prediction import predict as run_prediction
 from lindyn.prediction import predict_cells as run_cells
 from lindyn.regimes import phase_of
@@ -291,7 +292,7 @@ def _runner(system: Any, task: SpikedMatrix, settings: GradientDescent, method: 
     unused = [n for n in ("momentum",) if getattr(settings, n)]
     if unused:
         raise checks.refuse(unused[0], "be left out for a flow or a closed form", "it is given", "use --method descent")
-    steps = np.unique(np.append(np.arange(0, settings.steps + 1, save_every), settings.steps))
+    steps = save_steps(settings.steps, save_every)
     solver = Flow(weight_decay=settings.weight_decay) if method == "flow" else ClosedForm()
     run = run_simulation(system, task, solver, times=steps * rate, observables=watched)
     run = replace(run, step=steps[: len(run)].astype(float)).relabelled(learning_rate=rate)
@@ -426,14 +427,18 @@ def _predict_cells(cells: Path, out: Path | None, force: bool, shape: tuple[int,
     try:
         table = pd.read_csv(cells)
     except (OSError, ValueError) as error:
-        raise checks.refuse("cells", "be a readable CSV file", f"reading {cells} failed: {error}") from error
+        raise checks.refuse(
+            "cells", "be a readable CSV file", f"reading {cells} failed: {checks.one_line(error)}"
+        ) from error
     missing = [name for name in needed if name not in table]
     if missing:
         raise checks.refuse("cells", f"have the columns {', '.join(needed)}", f"{cells} lacks {', '.join(missing)}")
     try:
         arrays = [table[name].to_numpy(dtype=float) for name in needed]
     except ValueError as error:
-        raise checks.refuse("cells", "hold numbers in its columns", f"{cells} does not: {error}") from error
+        raise checks.refuse(
+            "cells", "hold numbers in its columns", f"{cells} does not: {checks.one_line(error)}"
+        ) from error
     found = run_cells(shape, *arrays, **settings)
     for name in ("train_error", "test_error"):
         table[name] = found[name]

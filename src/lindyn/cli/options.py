@@ -119,7 +119,7 @@ def matrix_from(name: str, path: Path) -> np.ndarray:
         raw = np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path, delimiter=",", ndmin=2)
     except (OSError, ValueError) as error:
         raise checks.refuse(
-            name, "be a readable .npy or .csv file of numbers", f"reading {path} failed: {error}"
+            name, "be a readable .npy or .csv file of numbers", f"reading {path} failed: {checks.one_line(error)}"
         ) from error
     return checks.array(name, raw, 2)
 

@@ -26,11 +26,14 @@ def prepare_folder(out: Path | None, force: bool) -> None:
         return
     if out.exists() and not force:
         raise FileExistsError(f"{out} exists; pass --force to write into it, or choose another --out.")
+    is_new = not out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
         probe = out / ".writable"
         probe.touch()
         probe.unlink()
+        if is_new:  # a run that is refused later leaves nothing behind
+            out.rmdir()
     except OSError as error:
         raise OSError(f"Cannot write to {out}: {error.strerror or error}; choose another --out.") from error
 
@@ -43,6 +46,7 @@ def write_results(
         return
     from lindyn.plots import save_figure
 
+    out.mkdir(parents=True, exist_ok=True)
     for name, run in runs.items():
         run.save(out / f"{name}.zarr", overwrite=True)
     if figure is not None:
