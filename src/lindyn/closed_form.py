@@ -68,9 +68,20 @@ def mode_curve(singular_value: Any, threshold: Any, time: Any) -> Float[np.ndarr
     a, b = s / safe, tau / safe
     rate_time = np.multiply(psi, t, out=np.zeros(np.broadcast(psi, t).shape), where=(psi > 0) & (t > 0))
     e, rise = np.exp(-2 * rate_time), -np.expm1(-2 * rate_time)
+    return s * mode_fraction(a, b, e, rise)
+
+
+def mode_fraction(a: Any, b: Any, e: Any, rise: Any) -> Any:
+    """Return m/s of (3.2) from a = s/ψ, b = τ/ψ, E = e^{−2ψt} and 1 − E: arithmetic alone, for NumPy and JAX arrays.
+
+    Where τ = 0 and E = 0 both vanish, and a zero start has not moved: the fraction is 0.
+
+    Examples:
+        >>> mode_fraction(0.6, 0.8, 0.0, 1.0)
+        1.0
+    """
     bottom = 2 * a**2 * e + b**2 * (1 + e**2) + b * rise * (1 + e)
-    top = s * b * rise * ((1 + e) + b * rise)
-    return np.divide(top, bottom, out=np.zeros(np.shape(top)), where=(bottom > 0) & (b > 0))
+    return b * rise * ((1 + e) + b * rise) / (bottom + (bottom == 0))
 
 
 def mode_time(singular_value: Any, threshold: Any, level: Any) -> Float[np.ndarray, "..."]:

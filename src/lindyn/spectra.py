@@ -18,7 +18,7 @@ from jaxtyping import Float
 from lindyn import checks
 from lindyn.closed_form import mode_curve
 
-_BULK_NODES = 64
+_BULK_NODES = 32
 _BLOCK = 20_000  # points evaluated at once: some 100 MB
 
 

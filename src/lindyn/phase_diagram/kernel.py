@@ -1,159 +1,159 @@
-"""The inner loop of a simulated cell: exact gradient descent with the published stopping rules, compiled once a shape.
+"""Simulated cells: exact gradient descent with the published stopping rules, in lanes of one compiled loop.
 
-One cell is one start of one shape; every width fits, because narrower factors are padded with zero columns, which
-stay zero (theory 1.4). Beside the network runs, if wanted, the same descent from the exact start of the mixed
-dynamics (2.4) at the same A(0): the formula, with the same discretisation, so that the distance between the two is
-that of the dynamics alone.
+A lane is one start of one shape; widths share a shape when they are padded with zero columns, which stay zero (theory
+1.4). Beside the network runs the same descent from an exact start of the mixed dynamics (2.4) at the same A(0): the
+formula, with the same discretisation, so that the distance between the two is that of the dynamics alone. A lane that
+has stopped is given the next cell, so that no cell costs more than its own steps.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
-from lindyn.engines import Carry, Descent, descent_step, init_rule
-from lindyn.phase_diagram.stopping import FALLEN, RISES, STALL, TRAIN_GOAL
+from lindyn.engines import Carry, Descent, apply_gradient, init_rule
+from lindyn.phase_diagram.stopping import Watch, begin, note
 from lindyn.rules import momentum_rule
 
 PUBLISHED_STEP = Descent(momentum_rule(0.0, False, 0.0, None), "sequential", False, None)
+_SEGMENT = 50  # steps between two looks at which lanes have stopped, where there are several
 
 
-class Watch(NamedTuple):
-    """What is followed along one descent: errors, their history as the stopping rules need it, and the best state."""
+class Cell(NamedTuple):
+    """Start of one cell: learning rate, layers (w1, w2ᵀ) of the network and of the formula's start."""
 
-    first_train: Any
-    last_train: Any
-    last_test: Any
-    rises: Any
-    best_test: Any
-    best_step: Any
-    best_matrix: Any
-    last_step: Any
-    running: Any
+    rate: Any
+    network: tuple[Any, Any]
+    twin: tuple[Any, Any]
 
 
 class Outcome(NamedTuple):
-    """Result of one descent."""
+    """Result of one cell: the last watch and the best matrix of the network, of its twin if followed, the distance."""
 
-    min_test_error: Any
-    steps_to_min: Any
-    last_step: Any
-    train_error: Any
-    singular_values: Any
-
-
-def _begin(task: Any, matrix: Any) -> Watch:
-    train, test = task.train_error(matrix), task.test_error(matrix)
-    zero = jnp.zeros((), jnp.int32)
-    fine = jnp.isfinite(train) & (train >= TRAIN_GOAL)
-    return Watch(train, train, test, zero, test, zero, matrix, zero, fine)
-
-
-def _note(task: Any, matrix: Any, step: Any, watch: Watch) -> Watch:
-    """Take note of the state after a step, unless this descent has stopped before."""
-    train, test = task.train_error(matrix), task.test_error(matrix)
-    rises = jnp.where(test > watch.last_test, watch.rises + 1, 0)
-    better = test < watch.best_test
-    stalled = (jnp.abs(watch.last_train - train) < STALL) & (watch.first_train - train > FALLEN)
-    stop = (train < TRAIN_GOAL) | (rises >= RISES) | stalled | ~jnp.isfinite(train)
-    now = Watch(
-        watch.first_train,
-        train,
-        test,
-        rises,
-        jnp.where(better, test, watch.best_test),
-        jnp.where(better, step, watch.best_step),
-        jnp.where(better, matrix, watch.best_matrix),
-        step,
-        ~stop,
-    )
-    return jax.tree.map(lambda new, old: jnp.where(watch.running, new, old), now, watch)
-
-
-class _Loop(NamedTuple):
-    step: Any
-    network: Carry
-    formula: Carry | None
     watch: Watch
-    formula_watch: Watch | None
+    best: np.ndarray
+    twin_watch: Watch | None
+    twin_best: np.ndarray | None
+    distance: float
+
+
+class _Run(NamedTuple):
+    layers: Carry
+    matrix: Any
+    watch: Watch | None
+    best: Any
+
+
+class _Lane(NamedTuple):
+    rate: Any
+    step: Any
+    network: _Run
+    twin: _Run
     distance: Any
 
-
-def _matrix(carry: Carry) -> Any:
-    return carry.w2_t.T @ carry.w1
-
-
-def _carry(w1: Any, w2_t: Any) -> Carry:
-    return Carry(w1, w2_t, init_rule(PUBLISHED_STEP, w1, w2_t), jnp.zeros((), jnp.int32))
-
-
-def run_cell(task: Any, network: Any, formula: Any, rate: Any, steps: Any) -> tuple[Outcome, Outcome | None, Any]:
-    """Descend from one start until the stopping rules or `steps` end it, inside JAX.
-
-    Args:
-        task: the task, on the device.
-        network: layers (w1, w2ᵀ) of the network, both (r, d).
-        formula: layers of the exact start of the mixed dynamics at the same A(0), or None.
-        rate: learning rate.
-        steps: largest number of steps.
-
-    Returns:
-        Outcomes of network and formula (None without one), and the largest ‖A − A_formula‖_F²/(d_out d_in) while
-        the network runs (NaN without one).
-    """
-
-    def go_on(loop: _Loop) -> Any:
-        running = loop.watch.running
-        if loop.formula_watch is not None:
-            running |= loop.formula_watch.running
-        return running & (loop.step < steps)
-
-    def body(loop: _Loop) -> _Loop:
-        step = loop.step + 1
-        network = descent_step(task, loop.network, rate, None, None, PUBLISHED_STEP)
-        matrix = _matrix(network)
-        watch = _note(task, matrix, step, loop.watch)
-        if loop.formula is None or loop.formula_watch is None:
-            return _Loop(step, network, None, watch, None, loop.distance)
-        twin = descent_step(task, loop.formula, rate, None, None, PUBLISHED_STEP)
-        other = _matrix(twin)
-        apart = jnp.where(loop.watch.running, jnp.mean((matrix - other) ** 2), 0)
-        return _Loop(
-            step,
-            network,
-            twin,
-            watch,
-            _note(task, other, step, loop.formula_watch),
-            jnp.maximum(loop.distance, apart),
-        )
-
-    start = _carry(*network)
-    twin = None if formula is None else _carry(*formula)
-    first = _Loop(
-        jnp.zeros((), jnp.int32),
-        start,
-        twin,
-        _begin(task, _matrix(start)),
-        None if twin is None else _begin(task, _matrix(twin)),
-        jnp.zeros((), start.w1.dtype) if twin is not None else jnp.full((), jnp.nan, start.w1.dtype),
-    )
-    end = lax.while_loop(go_on, body, first)
-    return _outcome(end.watch), None if end.formula_watch is None else _outcome(end.formula_watch), end.distance
+    @property
+    def running(self) -> Any:
+        """Whether the network has steps to make, or its twin if that is followed to its own end."""
+        assert self.network.watch is not None
+        running = self.network.watch.running
+        return running if self.twin.watch is None else running | self.twin.watch.running
 
 
-def _outcome(watch: Watch) -> Outcome:
-    values = jnp.linalg.svd(watch.best_matrix, compute_uv=False)
-    return Outcome(watch.best_test, watch.best_step, watch.last_step, watch.last_train, values)
+def _enter(task: Any, layers: tuple[Any, Any], followed: bool) -> _Run:
+    w1, w2_t = layers
+    matrix = w2_t.T @ w1
+    watch = begin(task.train_error(matrix), task.test_error(matrix)) if followed else None
+    carry = Carry(w1, w2_t, init_rule(PUBLISHED_STEP, w1, w2_t), jnp.zeros((), jnp.int32))
+    return _Run(carry, matrix, watch, matrix if followed else None)
+
+
+def _move(task: Any, run: _Run, step: Any, rate: Any) -> _Run:
+    layers = apply_gradient(run.layers, task.gradient(run.matrix), rate, None, PUBLISHED_STEP)
+    matrix = layers.w2_t.T @ layers.w1
+    if run.watch is None:
+        return _Run(layers, matrix, None, None)
+    watch, better = note(run.watch, step, task.train_error(matrix), task.test_error(matrix))
+    return _Run(layers, matrix, watch, jnp.where(better, matrix, run.best))
+
+
+@partial(jax.jit, static_argnames="follow_twin")
+def _start(task: Any, cell: Cell, follow_twin: bool) -> _Lane:
+    network, twin = _enter(task, cell.network, True), _enter(task, cell.twin, follow_twin)
+    return _Lane(cell.rate, jnp.zeros((), jnp.int32), network, twin, jnp.zeros((), network.matrix.dtype))
 
 
 @jax.jit
-def run_batch(task: Any, networks: Any, formulas: Any, rates: Any, steps: Any) -> Any:
-    """Run cells of one shape, stacked along the first axis: each ends when it has stopped, and then costs nothing.
+def _advance(task: Any, lanes: _Lane, steps: Any, count: Any) -> tuple[_Lane, Any]:
+    """Make up to `count` steps of every lane; return the lanes and which of them have to go on."""
 
-    On a CPU cells run one after the other, each product on all cores, which is as fast as a batched product there and
-    lets every cell stop by itself.
+    def one(lane: _Lane) -> tuple[_Lane, Any]:
+        until = jnp.minimum(lane.step + count, steps)
+
+        def body(lane: _Lane) -> _Lane:
+            step = lane.step + 1
+            network, twin = (_move(task, run, step, lane.rate) for run in (lane.network, lane.twin))
+            assert lane.network.watch is not None
+            apart = jnp.where(lane.network.watch.running, jnp.mean((network.matrix - twin.matrix) ** 2), 0)
+            return _Lane(lane.rate, step, network, twin, jnp.maximum(lane.distance, apart))
+
+        lane = lax.while_loop(lambda x: x.running & (x.step < until), body, lane)
+        return lane, lane.running & (lane.step < steps)
+
+    return jax.vmap(one)(lanes)
+
+
+@jax.jit
+def _replace(lanes: _Lane, number: Any, lane: _Lane) -> _Lane:
+    return jax.tree.map(lambda many, new: many.at[number].set(new), lanes, lane)
+
+
+def run_cells(
+    task: Any, cells: Iterable[Cell], *, steps: int, lanes: int = 1, follow_twin: bool = False
+) -> Iterator[tuple[int, Outcome]]:
+    """Descend from every start until the stopping rules or `steps` end it.
+
+    Args:
+        task: the task, on the device.
+        cells: starts of one shape and dtype, drawn when a lane is free.
+        steps: largest number of steps of a cell.
+        lanes: cells that run side by side.
+        follow_twin: follow the formula to its own end too; else only while the network runs.
+
+    Yields:
+        Number and outcome of every cell, as they end; the distance is the largest ‖A − A_formula‖_F²/(d_out d_in)
+        while the network runs.
     """
-    return lax.map(lambda cell: run_cell(task, cell[0], cell[1], cell[2], steps), (networks, formulas, rates))
+    waiting = enumerate(cells)
+    count = jnp.asarray(_SEGMENT if lanes > 1 else steps, jnp.int32)
+    limit = jnp.asarray(steps, jnp.int32)
+    occupied: dict[int, int] = {}
+    state: _Lane | None = None
+    free = list(range(lanes))
+    while True:
+        for lane, (number, cell) in zip(list(free), waiting, strict=False):
+            start = _start(task, jax.tree.map(jnp.asarray, cell), follow_twin)
+            if state is None:
+                state = jax.tree.map(lambda x: jnp.stack([x] * lanes), start)
+            else:
+                state = _replace(state, lane, start)
+            occupied[lane] = number
+            free.remove(lane)
+        if state is None or not occupied:
+            return
+        state, goes_on = _advance(task, state, limit, count)
+        ended = [lane for lane in occupied if not goes_on[lane]]
+        for lane in ended:
+            yield occupied.pop(lane), _outcome(state, lane)
+            free.append(lane)
+
+
+def _outcome(lanes: _Lane, number: int) -> Outcome:
+    lane = jax.tree.map(lambda x: np.asarray(x[number]), (lanes.network[2:], lanes.twin[2:], lanes.distance))
+    (watch, best), (twin_watch, twin_best), distance = lane
+    return Outcome(watch, best, twin_watch, twin_best, float(distance))

@@ -14,6 +14,7 @@ from lindyn.spectra import SpikedSpectrum, mean_signal_spectrum
 from lindyn.tasks import SpikedMatrix
 
 SOURCES = ("predict", "spectral", "descend", "formula")
+AXES = ("exponent", "log", "linear")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +32,10 @@ class DiagramSettings:
         seeds: seeds of task and weights; one diagram for each.
         sources: any of "predict" (large-d theory), "spectral" (one SVD of a drawn task, and the mode curve),
             "descend" (exact gradient descent) and "formula" (the mixed dynamics, by the same steps).
+        learning_rate: "auto" (the published rule of Figure 2, cell by cell) or one number for all cells.
         steps: largest number of steps.
         dtype: precision of descend and formula.
+        axes: how figures show the grid: "exponent" (γ), "log" or "linear" (σ² and w themselves).
 
     Raises:
         InvalidArgument: a grid that is not increasing, or another setting that cannot be used.
@@ -51,8 +54,10 @@ class DiagramSettings:
     spectrum: str = "sampled"
     seeds: tuple[int, ...] = (0,)
     sources: tuple[str, ...] = ("predict",)
+    learning_rate: float | str = "auto"
     steps: int = 750
     dtype: str = "float32"
+    axes: str = "exponent"
 
     def __post_init__(self) -> None:
         for name in ("variance_exponents", "width_exponents"):
@@ -68,6 +73,11 @@ class DiagramSettings:
         checks.number("scale", self.scale, above=0)
         checks.choice("spectrum", self.spectrum, ("sampled", "mean"))
         checks.integer("steps", self.steps, at_least=1)
+        checks.choice("axes", self.axes, AXES)
+        if self.learning_rate != "auto":
+            remedy = "or pass 'auto' for the published rule"
+            rate = checks.number("learning_rate", self.learning_rate, above=0, remedy=remedy)
+            object.__setattr__(self, "learning_rate", rate)
         object.__setattr__(self, "dtype", checks.precision("dtype", self.dtype).name)
         for name in ("seeds", "sources"):
             listed = tuple(getattr(self, name))
@@ -79,6 +89,38 @@ class DiagramSettings:
         for source in self.sources:
             checks.choice("sources", source, SOURCES)
 
+    @classmethod
+    def over(cls, *, variances: Any, widths: Any, shape: Any, axes: str = "log", **settings: Any) -> DiagramSettings:
+        """Return settings of a grid given by σ² and w themselves, linear or logarithmic.
+
+        Args:
+            variances: increasing σ² > 0.
+            widths: increasing w ≥ 1, whole numbers.
+            shape: (d_out, d_in), or d.
+            axes: how figures show them: "log" or "linear".
+            settings: the rest.
+
+        Examples:
+            >>> settings = DiagramSettings.over(variances=[1e-4, 1e-2], widths=[10, 1000], shape=100, rank=2)
+            >>> settings.variance_exponents, settings.width_exponents
+            ((-2.0, -1.0), (0.5, 1.5))
+        """
+        d_out, d_in = checks.matrix_shape("shape", shape)
+        exponents = {}
+        for name, given, least in (("variances", variances, 0.0), ("widths", widths, 1.0)):
+            values = checks.array(name, given, 1, dtype=np.float64)
+            if values.min() < least or values.min() == 0:
+                must = "be positive" if least == 0 else "be at least 1"
+                raise checks.refuse(name, must, f"the smallest is {values.min():g}")
+            exponents[name] = 2 * np.log(values) / (math.log(d_out) + math.log(d_in))
+        return cls(
+            variance_exponents=exponents["variances"],
+            width_exponents=exponents["widths"],
+            shape=(d_out, d_in),
+            axes=axes,
+            **settings,
+        )
+
     @property
     def cells(self) -> int:
         """Number of cells of one source."""
@@ -89,10 +131,11 @@ class DiagramSettings:
         """ln d, d = √(d_out d_in)."""
         return 0.5 * (math.log(self.shape[0]) + math.log(self.shape[1]))
 
-    def law(self, width_exponent: float) -> tuple[np.ndarray, int]:
-        """Return the variances of one row of the grid, and its width."""
-        variance = np.exp(np.array(self.variance_exponents) * self.log_dim)
-        return variance, max(1, round(math.exp(width_exponent * self.log_dim)))
+    def law(self, variance_exponents: Any, width_exponents: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return the variances σ² = d^γ_σ² and the widths w = d^γ_w (whole numbers, at least 1) of cells."""
+        variance = np.exp(np.asarray(variance_exponents, dtype=np.float64) * self.log_dim)
+        width = np.exp(np.asarray(width_exponents, dtype=np.float64) * self.log_dim)
+        return variance, np.maximum(1.0, np.round(width))
 
     def signal_spectrum(self) -> np.ndarray:
         """Return the mean singular values of the signal."""

@@ -36,13 +36,13 @@ def _axes(ax: Axes | None) -> Axes:
     return figure.axes[0]
 
 
-def _new_figure(columns: int, size: tuple[float, float]) -> Figure:
+def _new_figure(columns: int, size: tuple[float, float], *, rows: int = 1) -> Figure:
     """A figure outside pyplot's registry: it is freed with its last reference, in scripts and notebooks alike."""
     _pyplot()
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained")
-    figure.subplots(1, columns)
+    figure.subplots(rows, columns)
     return figure
 
 

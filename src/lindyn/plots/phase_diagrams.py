@@ -4,40 +4,52 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from lindyn import checks
 from lindyn.phase_diagram.settings import DiagramSettings
 from lindyn.plots.curves import _new_figure
-from lindyn.regimes import ACTIVE, INFINITE_NOISE, LAZY, MIXED, UNDERPARAMETERISED, phase_of
 
 if TYPE_CHECKING:
     import xarray
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PHASES = [ACTIVE, MIXED, LAZY, INFINITE_NOISE, UNDERPARAMETERISED]
-_PHASE_COLOURS = ["#2a9d8f", "#e9c46a", "#9fb4d9", "#d98880", "#bdbdbd"]
+_MISSING, _FAILED = 0, 2
 
-# quantity → title, contours, colour map, whether to show its natural logarithm
-_PANELS: dict[str, tuple[str, list[float], str, bool]] = {
-    "min_test_error": ("smallest test error (per entry)", [0.25, 0.5, 0.75], "viridis_r", False),
-    "stable_rank": ("stable rank there", [3.0, 4.0, 5.0, 6.0, 7.0], "magma", False),
-    "steps_to_min": ("steps until it", [50, 100, 200, 300, 400, 500], "cividis", False),
-    "distance": ("ln of the largest ‖A − A_formula‖²/(d_out d_in)", [-10, -7, -4], "coolwarm", True),
+
+class _Panel(NamedTuple):
+    title: str
+    contours: list[float]
+    colours: str
+    logarithm: bool = False
+    limits: tuple[float, float] | None = None
+    per_rank: bool = False
+
+
+_PANELS = {
+    "min_test_error": _Panel("smallest test error (per entry)", [0.25, 0.5, 0.75], "viridis_r", limits=(0.0, 1.0)),
+    "stable_rank": _Panel("stable rank there", [3.0, 4.0, 5.0, 6.0, 7.0], "magma"),
+    "steps_to_min": _Panel("steps until it", [50, 100, 200, 300, 400, 500], "cividis"),
+    "distance": _Panel("ln of the largest ‖A − A_formula‖²/(d_out d_in)", [-10, -7, -4], "YlOrRd", logarithm=True),
+    "active_modes": _Panel(
+        "singular values of A above τ there, over the rank", [0.5, 0.99], "YlGnBu", limits=(0.0, 2.0), per_rank=True
+    ),
 }
 
 
 def phase_panels(diagram: xarray.Dataset, *, source: str | None = None, seed: int | None = None) -> Figure:
-    """Draw a diagram: smallest test error, stable rank there, steps until it, distance to the formula, phases.
+    """Draw a diagram: smallest test error, stable rank there, steps until it, distance, active modes, phase.
 
     The three theory lines: σ²w = d (black: active below, lazy above), σ⁴w = 1 (red: infinite noise to the right) and
-    w = rank (orange: underparameterised below). The distance panel is drawn where the diagram has descent and formula.
+    w = rank (orange: underparameterised below). The distance panel is drawn where the diagram has it ("descend").
+    The phase panel shows the mean activity s/√(s² + τ²) of the signal's modes, (2.9): 1 active, 0 lazy, graded
+    between, since at finite d the boundary has a width.
 
     Args:
-        diagram: from `phase_diagram` or `load_diagram`, finished or not.
+        diagram: from `phase_diagram` or `load_diagram`, finished or not; its settings choose the axes.
         source: which source to draw; its first if left out.
         seed: which seed; the first if left out.
 
@@ -55,76 +67,130 @@ def phase_panels(diagram: xarray.Dataset, *, source: str | None = None, seed: in
     settings = DiagramSettings.from_dict(json.loads(diagram.attrs["settings"]))
     part = diagram.isel(source=sources.index(source), seed=seeds.index(seed))
     names = [n for n in _PANELS if n != "distance" or np.isfinite(part[n].values).any()]
-    figure = _new_figure(len(names) + 1, (4.1 * (len(names) + 1), 4.6))
+    figure = _new_figure(3, (12.6, 9.2), rows=2)
     axes = list(figure.axes)
+    for spare in axes[len(names) + 1 :]:
+        spare.remove()
     for ax, name in zip(axes, names, strict=False):
         _panel(ax, part, settings, name)
-    _phases(axes[-1], settings)
+    _phases(axes[len(names)], settings)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
-    axes[0].set_ylabel("width exponent $\\gamma_w$  ($w = d^{\\gamma_w}$)")
+    status = part["status"].values
+    told = "".join(
+        f", {count} cells {word}"
+        for word, count in (("missing", (status == _MISSING).sum()), ("failed", (status == _FAILED).sum()))
+        if count
+    )
     d_out, d_in = settings.shape
-    missing = int((part["status"].values == 0).sum())
     figure.suptitle(
         f"{source}: {d_out} × {d_in}, rank {settings.rank}, noise {settings.noise:g}, at most {settings.steps} steps"
-        + (f" ({missing} cells missing)" if missing else "")
+        + told
     )
     return figure
 
 
+def _axes_of(settings: DiagramSettings, variance_exponents: Any, width_exponents: Any) -> tuple[Any, Any]:
+    """Coordinates in which the figure is drawn: the exponents, or σ² and w themselves."""
+    gammas = np.asarray(variance_exponents, dtype=float), np.asarray(width_exponents, dtype=float)
+    if settings.axes == "exponent":
+        return gammas
+    return np.exp(gammas[0] * settings.log_dim), np.exp(gammas[1] * settings.log_dim)
+
+
+def _edges(settings: DiagramSettings) -> tuple[np.ndarray, np.ndarray]:
+    """Boundaries of the cells: midway between their centres, as the figure shows them."""
+    out = []
+    grids = _axes_of(settings, settings.variance_exponents, settings.width_exponents)
+    for centres in grids:
+        c = np.log(centres) if settings.axes == "log" else np.asarray(centres)
+        if c.size == 1:
+            e = np.array([c[0] - 0.5, c[0] + 0.5])
+        else:
+            middle = (c[1:] + c[:-1]) / 2
+            e = np.concatenate([[2 * c[0] - middle[0]], middle, [2 * c[-1] - middle[-1]]])
+        out.append(np.exp(e) if settings.axes == "log" else e)
+    return out[0], out[1]
+
+
 def _panel(ax: Axes, part: xarray.Dataset, settings: DiagramSettings, name: str) -> None:
-    title, levels, colours, logarithm = _PANELS[name]
-    x, y = np.array(settings.variance_exponents), np.array(settings.width_exponents)
+    panel = _PANELS[name]
     values = part[name].values.astype(float)
-    if logarithm:
+    if panel.logarithm:
         with np.errstate(divide="ignore"):
             values = np.log(values)
+    if panel.per_rank:
+        values /= settings.rank
     shown = np.ma.masked_invalid(values)
     ax.set_facecolor("#e0e0e0")
-    low, high = (np.percentile(shown.compressed(), p) if shown.count() else 0.0 for p in (0, 100))
-    if name == "min_test_error":
-        low, high = 0.0, 1.0
-    mesh = ax.pcolormesh(x, y, shown, cmap=colours, vmin=low, vmax=high, shading="nearest", rasterized=True)
-    inside = [level for level in levels if low < level < high]
-    if inside and shown.count() == shown.size and min(values.shape) > 1:
-        lines = ax.contour(x, y, values, levels=inside, colors="white", linewidths=0.9)
+    finite = shown.compressed() if shown.count() else np.array([0.0, 1.0])
+    low, high = panel.limits or np.percentile(finite, (1, 99)).tolist()
+    mesh = ax.pcolormesh(*_edges(settings), shown, cmap=panel.colours, vmin=low, vmax=high, rasterized=True)
+    inside = [level for level in panel.contours if low < level < high and finite.min() < level < finite.max()]
+    if inside and min(values.shape) > 1:
+        x, y = _axes_of(settings, settings.variance_exponents, settings.width_exponents)
+        lines = ax.contour(x, y, shown, levels=inside, colors="white", linewidths=0.9)
         ax.clabel(lines, fontsize=7)
-    ax.figure.colorbar(
-        mesh, ax=ax, location="bottom", shrink=0.9, extend="max" if name == "min_test_error" else "neither"
-    )
-    ax.set_title(title, fontsize=10)
+    _hatch(ax, settings, part["status"].values == _FAILED, "xxx")
+    beyond = {(True, True): "both", (True, False): "min", (False, True): "max", (False, False): "neither"}
+    ax.figure.colorbar(mesh, ax=ax, shrink=0.9, extend=beyond[bool(finite.min() < low), bool(finite.max() > high)])
+    ax.set_title(panel.title, fontsize=10)
     _theory_lines(ax, settings)
+
+
+def _hatch(ax: Axes, settings: DiagramSettings, where: np.ndarray, pattern: str) -> bool:
+    """Hatch cells (of a grid with two sides), and tell whether there are any."""
+    if where.any() and min(where.shape) > 1:
+        x, y = _axes_of(settings, settings.variance_exponents, settings.width_exponents)
+        ax.contourf(x, y, where.astype(float), levels=[0.5, 1.5], colors="none", hatches=[pattern])
+    return bool(where.any())
 
 
 def _theory_lines(ax: Axes, settings: DiagramSettings) -> None:
-    x, y = settings.variance_exponents, settings.width_exponents
-    span = np.array([x[0], x[-1]])
+    """Draw the three lines of theory section 4 and name the axes."""
+    (left, right), (bottom, top) = ((e[0], e[-1]) for e in _edges(settings))
+    gamma = np.linspace(settings.variance_exponents[0] - 1, settings.variance_exponents[-1] + 1, 400)
     under = math.log(settings.rank) / settings.log_dim
-    ax.plot(span, 1 - span, color="black", linewidth=1.6, label="$\\sigma^2 w = d$: lazy above, active below")
-    ax.plot(span, -2 * span, color="red", linewidth=1.6, label="$\\sigma^4 w = 1$: infinite noise beyond")
-    ax.plot(span, [under, under], color="orange", linewidth=1.6, label="$w$ = rank: underparameterised below")
-    ax.set_xlim(x[0], x[-1])
-    ax.set_ylim(y[0], y[-1])
-    ax.set_xlabel("variance exponent $\\gamma_{\\sigma^2}$")
+    lines = [
+        (1 - gamma, "black", "$\\sigma^2 w = d$: lazy above, active below"),
+        (-2 * gamma, "red", "$\\sigma^4 w = 1$: infinite noise beyond"),
+        (np.full(gamma.shape, under), "orange", "$w$ = rank: underparameterised below"),
+    ]
+    for line, colour, label in lines:
+        ax.plot(*_axes_of(settings, gamma, line), color=colour, linewidth=1.6, label=label)
+    if settings.axes == "log":
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+    ax.set_xlim(left, right)
+    ax.set_ylim(bottom, top)
+    if settings.axes == "exponent":
+        ax.set_xlabel("variance exponent $\\gamma_{\\sigma^2}$  ($\\sigma^2 = d^{\\gamma_{\\sigma^2}}$)")
+        ax.set_ylabel("width exponent $\\gamma_w$  ($w = d^{\\gamma_w}$)")
+    else:
+        ax.set_xlabel("variance $\\sigma^2$ of a weight")
+        ax.set_ylabel("width $w$")
 
 
 def _phases(ax: Axes, settings: DiagramSettings) -> None:
-    from matplotlib.colors import ListedColormap
+    """Draw the mean activity of the signal's modes, and hatch where the theory of (2.1) does not hold."""
     from matplotlib.patches import Patch
 
     signal = settings.signal_spectrum()
-    codes = np.empty((len(settings.width_exponents), len(settings.variance_exponents)), int)
-    for i, width_exponent in enumerate(settings.width_exponents):
-        variances, width = settings.law(width_exponent)
-        for j, variance in enumerate(variances):
-            phase = phase_of(
-                variance * width, signal, width=width, start_variance=variance**2 * width, rank=settings.rank
-            )
-            codes[i, j] = PHASES.index(phase)
-    x, y = np.array(settings.variance_exponents), np.array(settings.width_exponents)
-    colours: Any = ListedColormap(_PHASE_COLOURS)
-    ax.pcolormesh(x, y, codes, cmap=colours, vmin=-0.5, vmax=len(PHASES) - 0.5, shading="nearest", rasterized=True)
+    gamma_w, gamma_v = np.meshgrid(settings.width_exponents, settings.variance_exponents, indexing="ij")
+    variance, width = settings.law(gamma_v, gamma_w)
+    tau = variance * width
+    activity = (signal / np.hypot(signal, tau[..., None])).mean(axis=-1)
+    mesh = ax.pcolormesh(*_edges(settings), activity, cmap="PuOr_r", vmin=0, vmax=1, rasterized=True)
+    ax.figure.colorbar(mesh, ax=ax, shrink=0.9, label="0 lazy … mixed … 1 active")
+    hatched = [
+        (variance**2 * width >= 1, "////", "infinite noise, $\\sigma^4 w \\geq 1$"),
+        (width < settings.rank, "....", "underparameterised, $w <$ rank"),
+    ]
+    patches = []
+    for where, hatch, label in hatched:
+        if _hatch(ax, settings, where, hatch):
+            patches.append(Patch(facecolor="white", edgecolor="black", hatch=hatch, label=label))
+    if patches:
+        ax.legend(handles=patches, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False, fontsize=8)
     _theory_lines(ax, settings)
-    ax.set_title("predicted phase of the signal's modes", fontsize=10)
-    patches = [Patch(color=c, label=p) for c, p in zip(_PHASE_COLOURS, PHASES, strict=True)]
-    ax.legend(handles=patches, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False, fontsize=8)
+    ax.set_title("predicted phase: mean activity of the signal's modes", fontsize=10)
