@@ -2,8 +2,6 @@
 
 import dataclasses
 import math
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -11,7 +9,7 @@ import pytest
 import lindyn as ld
 from lindyn import plots
 from lindyn.parametrizations import exponents
-from lindyn.phase_diagram import DiagramSettings, compute, figure2, load_diagram, phase_diagram
+from lindyn.phase_diagram import DiagramSettings, compute, figure2, phase_diagram
 from lindyn.phase_diagram.stopping import begin, note
 from lindyn.precision import working_precision
 
@@ -153,41 +151,6 @@ def test_stopping_follows_given_curves():
         assert (int(watch.last_step[k]), int(watch.best_step[k])) == published_stop(train[k], test[k])
     assert len(set(np.asarray(watch.last_step).tolist())) == 4
     assert np.asarray(watch.running).tolist() == [False, False, False, True]
-
-
-@pytest.mark.slow
-def test_a_killed_run_resumes_and_ends_with_the_same_data(tmp_path, diagram):
-    """kill -9 in the middle: the rows done are kept, the rest is computed, and the data is that of a whole run."""
-    script = (
-        "import os, sys; from lindyn.phase_diagram import *; from lindyn.phase_diagram.work import Work\n"
-        "compute = Work.compute\n"
-        "def third_is_killed(work, *a):\n"
-        "    if work.unit.first == 2: os.kill(os.getpid(), 9)\n"
-        "    return compute(work, *a)\n"
-        "Work.compute = third_is_killed\n"
-        "import json; phase_diagram(DiagramSettings.from_dict(json.loads(sys.argv[1])), path=sys.argv[2])\n"
-    )
-    import json
-
-    path = tmp_path / "diagram.zarr"
-    done = subprocess.run([sys.executable, "-c", script, json.dumps(SMALL.as_dict()), str(path)], check=False)
-    assert done.returncode == -9
-    half = load_diagram(path)
-    assert int((half["status"].isel(width_exponent=2) == 0).sum()) == half["status"].isel(width_exponent=2).size
-    assert bool((half["status"].isel(width_exponent=slice(0, 2)) == 1).all())
-    assert "missing" in plots.phase_panels(half)._suptitle.get_text()
-    phase_diagram(SMALL, path=path)
-    assert load_diagram(path).equals(diagram)
-
-
-def test_changed_settings_are_refused_by_name(tmp_path):
-    tiny = dataclasses.replace(SMALL, sources=("predict",))
-    phase_diagram(tiny, path=tmp_path / "d.zarr")
-    with pytest.raises(ld.InvalidArgument, match=r"`noise` must be 1\.0.*steps differ"):
-        phase_diagram(dataclasses.replace(tiny, noise=2.0, steps=7), path=tmp_path / "d.zarr")
-    (tmp_path / "other").mkdir()
-    with pytest.raises(ValueError, match="holds no phase diagram"):
-        phase_diagram(tiny, path=tmp_path / "other")
 
 
 @pytest.mark.parametrize(

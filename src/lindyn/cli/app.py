@@ -17,6 +17,8 @@ import typer
 from lindyn import checks
 from lindyn._version import __version__
 from lindyn.cli import options as o
+from lindyn.cli.diagram_command import EXAMPLES as DIAGRAM_EXAMPLES
+from lindyn.cli.diagram_command import phase_diagram
 from lindyn.cli.output import (
     console,
     curve_summary,
@@ -598,78 +600,4 @@ def _print_regime(summary: dict[str, Any], most: int) -> None:
         console.print(f"… and {hidden} smaller modes; --most shows more.")
 
 
-@app.command(
-    name="phase-diagram",
-    epilog="Examples:  lindyn phase-diagram --preset figure2 --out diagram   |   "
-    "lindyn phase-diagram --preset figure2 --source descend --source formula --out exact   |   "
-    "lindyn phase-diagram --dim 100 --rank 3 --variance-range=-3,0 --width-range 0,2.8 --points 20 --out small",
-)
-def phase_diagram(
-    out: Annotated[
-        Path, typer.Option(help="Folder for diagram.zarr and a figure a source; an unfinished one resumes.")
-    ],
-    preset: Annotated[
-        str | None, typer.Option(help="'figure2': the published grid and settings.", rich_help_panel=o.TASK)
-    ] = None,
-    dim: o.Dim = None,
-    rows: o.Rows = None,
-    columns: o.Columns = None,
-    rank: o.Rank = None,
-    noise: o.Noise = 1.0,
-    scale: o.Scale = 1.0,
-    spectrum: Annotated[
-        str, typer.Option(help="'mean' singular values of the signal, or 'sampled'.", rich_help_panel=o.TASK)
-    ] = "mean",
-    variance_range: Annotated[str, typer.Option(help="First and last γ_σ².", rich_help_panel=o.NET)] = "-3,0",
-    width_range: Annotated[str, typer.Option(help="First and last γ_w.", rich_help_panel=o.NET)] = "0,2.8",
-    points: Annotated[int, typer.Option(help="Points along each axis.", rich_help_panel=o.NET)] = 30,
-    source: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="predict, spectral, descend or formula; several may be given. Default: predict.",
-            rich_help_panel=o.RUN,
-        ),
-    ] = None,
-    seed: Annotated[
-        list[int] | None, typer.Option(help="Seed; several may be given. Default: 0.", rich_help_panel=o.RUN)
-    ] = None,
-    steps: o.Steps = 750,
-    dtype: o.Dtype = "float32",
-) -> None:
-    """Map training over (variance, width): by theory in a second, or by exact simulation, resumable."""
-    from lindyn.phase_diagram import DiagramSettings, figure2
-    from lindyn.phase_diagram import phase_diagram as run_diagram
-    from lindyn.plots import phase_panels, save_figure
-
-    chosen: dict[str, Any] = {
-        "sources": tuple(source or ["predict"]), "seeds": tuple(seed or [0]), "steps": steps, "dtype": dtype,
-    }  # fmt: skip
-    if preset is not None:
-        checks.choice("preset", preset, ("figure2",))
-        if any(v is not None for v in (dim, rows, columns, rank)):
-            raise checks.refuse("preset", "be the only description of the task", "a size or rank is given too")
-        settings = figure2(**chosen)
-    else:
-        count = checks.integer("points", points, at_least=1)
-        axes: dict[str, Any] = {}
-        for name, text in (("variance", variance_range), ("width", width_range)):
-            limits = o.values_of(text, f"{name}_range") or []
-            if len(limits) != 2:
-                raise checks.refuse(f"{name}_range", "be two numbers, first and last", f"it is {text!r}")
-            axes[f"{name}_exponents"] = tuple(np.linspace(limits[0], limits[1], count).tolist())
-        if rank is None:
-            raise checks.refuse("rank", "be given, or a preset", "neither is")
-        settings = DiagramSettings(
-            shape=o.shape_of(dim, rows, columns), rank=rank, noise=noise, scale=scale, spectrum=spectrum,
-            **axes, **chosen,
-        )  # fmt: skip
-    prepare_folder(out, force=True)  # an existing diagram is resumed, or refused by its settings
-    started = clock.perf_counter()
-    diagram = run_diagram(settings, path=out / "diagram.zarr")
-    seconds = clock.perf_counter() - started
-    for name in settings.sources:
-        save_figure(phase_panels(diagram, source=name), out / f"{name}.png")
-    console.print(
-        f"{settings.cells * len(settings.sources):,} cells in {seconds:.1f} s; wrote diagram.zarr and "
-        f"{', '.join(f'{n}.png' for n in settings.sources)} to {out}"
-    )
+app.command("phase-diagram", epilog=DIAGRAM_EXAMPLES)(phase_diagram)

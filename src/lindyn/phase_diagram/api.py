@@ -49,8 +49,8 @@ def phase_diagram(
         descent and formula (for "descend"), status (0 missing, 1 done, 2 failed) and the reason of a failure.
 
     Raises:
-        InvalidArgument: settings that cannot be used, or that differ from those of the folder.
-        ValueError: the folder holds something else.
+        InvalidArgument: settings that cannot be used, or that differ from those of the folder, or a folder that
+            holds something else.
         OSError: the folder cannot be written, or another process writes it; what is done is kept.
 
     References:
@@ -97,7 +97,7 @@ def _fill(settings: DiagramSettings, store: MemoryStore, units: list[Unit], engi
 
 
 def _failed(settings: DiagramSettings, error: Exception) -> Found:
-    reason = f"failed {ATTEMPTS} times, at last by {type(error).__name__}: {one_line(error)}"
+    reason = f"failed {ATTEMPTS} times, at last with {one_line(error)}"
     nothing = {name: np.full(1, np.nan) for name in QUANTITIES}
     return {source: {**nothing, "reason": np.array([reason], dtype=object)} for source in settings.sources}
 

@@ -49,11 +49,7 @@ class InProcess(Engine):
         """Yield work by work."""
         while queue:
             work = queue.popleft()
-            try:
-                found: Found | Exception = work.compute(settings, self._lanes)
-            except Exception as error:
-                found = error
-            yield work, found
+            yield work, work.attempt(settings, self._lanes)
 
 
 class OnDask(Engine):
@@ -105,21 +101,24 @@ class OnDask(Engine):
         self._stack.__exit__(*details)
 
     def stream(self, settings: DiagramSettings, queue: deque[Work]) -> Iterator[tuple[Work, Found | Exception]]:
-        """Submit all work, and what is added later; yield it as it ends."""
-        from distributed import as_completed
+        """Keep every thread of the cluster busy, and yield work as it ends.
+
+        No more is submitted than there are threads: what waits on a worker that dies would be blamed for its death.
+        """
+        from distributed import KilledWorker, as_completed
 
         pool = as_completed()
         submitted: dict[str, Work] = {}
-        while True:
-            while queue:
+        while queue or submitted:
+            while queue and len(submitted) < max(1, sum(self._client.nthreads().values())):
                 work = queue.popleft()
-                future = self._client.submit(Work.compute, work, settings, self._lanes, pure=False)
+                future = self._client.submit(Work.attempt, work, settings, self._lanes, pure=False)
                 submitted[future.key] = work
                 pool.add(future)
-            if not submitted:
-                return
             future = next(pool)
             error = future.exception()
+            if isinstance(error, KilledWorker):
+                error = RuntimeError("the worker died while computing it")
             yield submitted.pop(future.key), future.result() if error is None else error
             future.release()
 

@@ -16,6 +16,7 @@ from lindyn.precision import working_precision
 _STEP_OVERHEAD = 1e-4  # seconds of a step that are no products: errors, stopping rules, calls
 _PROCESS_BYTES = 400 * 2**20  # Python, JAX and its compiler
 _SECONDS_PER_PREDICTION = 4e-5
+_SECONDS_TO_COMPILE = 1.5  # each width of lanes
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,11 @@ def estimate(settings: DiagramSettings, *, lanes: int = 1) -> Estimate:
         steps = int(expected.sum()) * len(settings.seeds)
         n, small = sum(settings.shape), min(settings.shape)
         _, widths = settings.law(0.0, settings.width_exponents)
-        columns = np.array([lane_width(settings, w) for w in widths]) + small
-        flops = 6 * columns * settings.shape[0] * settings.shape[1]
+        columns = np.array([lane_width(settings, w) for w in widths])
+        flops = 6 * (columns + small) * settings.shape[0] * settings.shape[1]
         each = flops / _product_rate(n, small, settings.dtype) + _STEP_OVERHEAD
         seconds += float(expected.sum(axis=1) @ each) * len(settings.seeds)
+        seconds += _SECONDS_TO_COMPILE * np.unique(columns).size
         memory += lanes * lane_bytes(settings)
     return Estimate(cells, steps, seconds, memory)
 

@@ -33,6 +33,8 @@ QUANTITIES = {
     "learning_rate": ("learning rate η", "1/target"),
 }
 
+_RISEN = 1.001  # a train error above that of the start, up to rounding, has diverged
+
 Found = dict[str, dict[str, np.ndarray]]  # source → quantity, and "reason" ("" for a cell without fault) → values
 
 
@@ -176,7 +178,7 @@ def _simulated(
             )
             for number, outcome in ends:
                 k = chosen[number]
-                if not np.isfinite(outcome.watch.last_train):
+                if not outcome.watch.last_train <= _RISEN * outcome.watch.first_train:
                     reasons[k] = (
                         f"diverged at step {int(outcome.watch.last_step)}: learning rate {rate[k]:.3g}, "
                         f"bound of stability {bound[k]:.3g}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from lindyn._version import __version__
-from lindyn.checks import InvalidArgument, one_line
+from lindyn.checks import InvalidArgument, one_line, refuse
 from lindyn.phase_diagram.settings import DiagramSettings
 from lindyn.phase_diagram.sources import QUANTITIES, Found
 from lindyn.phase_diagram.work import Unit, rows_of_a_unit
@@ -103,8 +103,7 @@ class DiskStore(MemoryStore):
     missing, with a `DamagedWarning`.
 
     Raises:
-        InvalidArgument: the folder holds a diagram of other settings; the message names them.
-        ValueError: the folder holds no diagram.
+        InvalidArgument: the folder holds a diagram of other settings (the message names them), or no diagram.
         OSError: another process writes it, or it cannot be written.
     """
 
@@ -195,7 +194,7 @@ def load_diagram(path: str | Path) -> xr.Dataset:
     """Read a diagram, finished or not, from its folder.
 
     Raises:
-        ValueError: the folder holds no diagram, or parts of it are damaged.
+        InvalidArgument: the folder holds no diagram, or parts of it are damaged.
     """
     dataset = _open(Path(path))
     try:
@@ -204,7 +203,7 @@ def load_diagram(path: str | Path) -> xr.Dataset:
     except Exception:
         whole = False
     if not whole:
-        raise ValueError(f"Parts of the phase diagram in {path} are damaged; run it again to compute them anew.")
+        raise refuse("path", "hold a whole phase diagram", f"parts of {path} are damaged", "run it again to mend them")
     return dataset
 
 
@@ -217,7 +216,8 @@ def _open(path: Path) -> xr.Dataset:
         for name in [*QUANTITIES, "status", "reason"]:
             dataset[name]
     except Exception as error:
-        raise ValueError(f"{path} holds no phase diagram that lindyn wrote: {one_line(error)}.") from error
+        must = "hold a phase diagram that lindyn wrote"
+        raise refuse("path", must, f"{path} does not: {one_line(error)}", "name another folder") from error
     return dataset
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lindyn.checks import InvalidArgument, one_line
 from lindyn.phase_diagram.settings import DiagramSettings
 from lindyn.phase_diagram.sources import SIMULATED, Found, compute
 
@@ -42,6 +43,15 @@ class Work(NamedTuple):
         """Return what to try after a failure: every cell by itself, and then that cell once more."""
         cells = range(self.unit.cells(settings)) if self.cell is None else [self.cell]
         return [Work(self.unit, cell, self.failures + 1) for cell in cells]
+
+    def attempt(self, settings: DiagramSettings, lanes: int) -> Found | Exception:
+        """Compute the cells, or return what went wrong in a form that travels between processes."""
+        try:
+            return self.compute(settings, lanes)
+        except InvalidArgument as error:
+            return InvalidArgument(str(error))
+        except Exception as error:
+            return RuntimeError(f"{type(error).__name__}: {one_line(error)}")
 
     def compute(self, settings: DiagramSettings, lanes: int) -> Found:
         """Compute the cells."""

@@ -10,6 +10,15 @@ Examples:
 """
 
 from lindyn.plots.curves import errors, figure1, mode_growth, prediction, save_figure, singular_values
-from lindyn.plots.phase_diagrams import phase_panels
+from lindyn.plots.phase_diagrams import phase_panels, refined_panel
 
-__all__ = ["errors", "figure1", "mode_growth", "phase_panels", "prediction", "save_figure", "singular_values"]
+__all__ = [
+    "errors",
+    "figure1",
+    "mode_growth",
+    "phase_panels",
+    "prediction",
+    "refined_panel",
+    "save_figure",
+    "singular_values",
+]

@@ -90,6 +90,39 @@ def phase_panels(diagram: xarray.Dataset, *, source: str | None = None, seed: in
     return figure
 
 
+def refined_panel(points: xarray.Dataset, *, level: float | None = None, ax: Axes | None = None) -> Axes:
+    """Draw a refinement: its cells as dots, its quantity interpolated between them, and a contour.
+
+    Args:
+        points: from `refine` or `load_points`.
+        level: contour to draw.
+        ax: where to draw; a new figure if left out.
+
+    References:
+        theory section 4.
+    """
+    settings = DiagramSettings.from_dict(json.loads(points.attrs["settings"]))
+    name = points.attrs["quantity"]
+    panel = _PANELS.get(name, _Panel(str(points[name].attrs["long_name"]), [], "viridis"))
+    values = points[name].values.astype(float)
+    if panel.logarithm:
+        values = np.log(np.maximum(values, np.finfo(float).tiny))
+    fine = np.isfinite(values)
+    if ax is None:
+        ax = _new_figure(1, (5.6, 4.8)).axes[0]
+    x, y = _axes_of(settings, points["variance_exponent"].values[fine], points["width_exponent"].values[fine])
+    low, high = panel.limits or (None, None)
+    mesh = ax.tripcolor(x, y, values[fine], cmap=panel.colours, shading="gouraud", vmin=low, vmax=high, rasterized=True)
+    ax.plot(x, y, ".", color="black", markersize=2.5, label=f"{points.sizes['point']} cells")
+    if level is not None:
+        ax.tricontour(x, y, values[fine], levels=[level], colors="white", linewidths=1.6)
+    ax.figure.colorbar(mesh, ax=ax, shrink=0.9)
+    _theory_lines(ax, settings)
+    ax.set_title(panel.title + ("" if level is None else f", contour at {level:g}"), fontsize=10)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False, fontsize=8)
+    return ax
+
+
 def _axes_of(settings: DiagramSettings, variance_exponents: Any, width_exponents: Any) -> tuple[Any, Any]:
     """Coordinates in which the figure is drawn: the exponents, or σ² and w themselves."""
     gammas = np.asarray(variance_exponents, dtype=float), np.asarray(width_exponents, dtype=float)
