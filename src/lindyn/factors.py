@@ -85,8 +85,8 @@ def factor_modes(first: Any, second: Any, scale: float = 1.0) -> FactorModes:
         τ_k = ½√(g² − 4m²) = ½‖p − q‖‖p + q‖,      a_k = 2m/g.
 
     Modes that are zero to rounding have arbitrary singular vectors. What is left of the imbalance without the other
-    modes, (W1W1ᵀ − W2ᵀW2)s − Σ(ppᵀ − qqᵀ), stands in for them: its i-th positive and i-th negative eigenvalue
-    (0 where there is none) give τ = ½(λ₊ + |λ₋|). At a LoRA start (W2 = 0) these are the eigenvalues of W1W1ᵀ·s/2.
+    modes, (W1W1ᵀ − W2ᵀW2)s − Σ(ppᵀ − qqᵀ), stands in for them: each eigenvalue gives a mode of τ = ½|λ| (2.7). Where
+    there are more eigenvalues than modes, as in a wide pair, the largest of either sign share one: ½(λ₊ + |λ₋|) (2.5).
 
     Args:
         first: W1, shape (r, d_in), as in `nn.Linear.weight` (LoRA's A); NumPy, JAX or PyTorch, any float type.
@@ -132,7 +132,7 @@ def factor_modes(first: Any, second: Any, scale: float = 1.0) -> FactorModes:
         count = int(learned.sum())
         rows = np.concatenate([w1.T, p[:, learned].T, w2, q[:, learned].T])
         signs = np.repeat([1.0, -1.0, -1.0, 1.0], [d_in, count, d_out, count])
-        thresholds[~learned] = _paired(_signed_spectrum(rows, signs), k - count)
+        thresholds[~learned] = _folded(_signed_spectrum(rows, signs), k - count)
     size = np.hypot(m, thresholds)
     return FactorModes(
         shape=(d_out, d_in),
@@ -246,10 +246,12 @@ def _signed_spectrum(rows: np.ndarray, signs: np.ndarray) -> np.ndarray:
     return np.where(np.abs(eigenvalues) > _rounding(rows) * np.linalg.norm(rows) ** 2, eigenvalues, 0.0)
 
 
-def _paired(eigenvalues: np.ndarray, count: int) -> np.ndarray:
-    """½(i-th positive + |i-th negative|), largest first: `count` thresholds."""
-    up, down = np.maximum(eigenvalues, 0), np.sort(np.maximum(-eigenvalues, 0))[::-1]
-    return 0.5 * np.sort(up + down)[::-1][:count]
+def _folded(eigenvalues: np.ndarray, count: int) -> np.ndarray:
+    """Thresholds of `count` modes, largest first: half of each |eigenvalue|, those in excess in pairs of either sign."""
+    up, down = np.sort(eigenvalues[eigenvalues > 0])[::-1], np.sort(-eigenvalues[eigenvalues < 0])[::-1]
+    pairs = min(max(up.size + down.size - count, 0), up.size, down.size)
+    both = np.concatenate([up[:pairs] + down[:pairs], up[pairs:], down[pairs:], np.zeros(count)])
+    return 0.5 * np.sort(both)[::-1][:count]
 
 
 def _small_gram(matrix: np.ndarray) -> np.ndarray:
