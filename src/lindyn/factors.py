@@ -247,7 +247,7 @@ def _signed_spectrum(rows: np.ndarray, signs: np.ndarray) -> np.ndarray:
 
 
 def _folded(eigenvalues: np.ndarray, count: int) -> np.ndarray:
-    """Thresholds of `count` modes, largest first: half of each |eigenvalue|, those in excess in pairs of either sign."""
+    """Thresholds of `count` modes, largest first: half of each |eigenvalue|, in signed pairs where too many."""
     up, down = np.sort(eigenvalues[eigenvalues > 0])[::-1], np.sort(-eigenvalues[eigenvalues < 0])[::-1]
     pairs = min(max(up.size + down.size - count, 0), up.size, down.size)
     both = np.concatenate([up[:pairs] + down[:pairs], up[pairs:], down[pairs:], np.zeros(count)])

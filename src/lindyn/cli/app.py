@@ -17,6 +17,8 @@ import typer
 from lindyn import checks
 from lindyn._version import __version__
 from lindyn.cli import options as o
+from lindyn.cli.inspect_command import EXAMPLES as INSPECT_EXAMPLES
+from lindyn.cli.inspect_command import inspect
 from lindyn.cli.output import (
     console,
     curve_summary,
@@ -673,3 +675,6 @@ def phase_diagram(
         f"{settings.cells * len(settings.sources):,} cells in {seconds:.1f} s; wrote diagram.zarr and "
         f"{', '.join(f'{n}.png' for n in settings.sources)} to {out}"
     )
+
+
+app.command("inspect", epilog=INSPECT_EXAMPLES)(inspect)
