@@ -131,7 +131,7 @@ def _row(p: PairReport, has_start: bool) -> list[str]:
         law += f" (now {p.recognised})" if p.recognised else " (left)"
     labelled = p.active_modes is not None
     cells = [
-        _plain(p.name), f"{p.shape[0]} × {p.shape[1]}", str(p.rank), f"{p.scale:.4g}", law, f"{p.nominal_threshold:.3g}",
+        _plain(p.name), f"{p.shape[0]} × {p.shape[1]}", str(p.rank), f"{p.scale:.4g}", law, shown(p.nominal_threshold),
         shown(p.nominal_threshold / p.expected_threshold if p.expected_threshold else None),
         f"{m[0]:.3g} … {m[-1]:.3g}", f"{p.active_modes}/{m.size}" if labelled else "no label",
         f"{a[0]:.2f} … {a[-1]:.2f}" if labelled else "–", f"{p.stable_rank:.2f}", f"{p.effective_rank:.2f}",

@@ -54,12 +54,15 @@ def inspect(
         describe a pair but do not predict it.
 
     Examples:
-        >>> import torch
-        >>> _ = torch.manual_seed(0)
-        >>> bottleneck = torch.nn.Sequential(torch.nn.Linear(64, 4, bias=False), torch.nn.Linear(4, 32, bias=False))
-        >>> report = inspect(bottleneck)
-        >>> report.pairs[0].shape, report.pairs[0].rank, report.failures
-        ((32, 64), 4, ())
+        >>> import numpy as np, tempfile
+        >>> from pathlib import Path
+        >>> from safetensors.numpy import save_file
+        >>> path = Path(tempfile.mkdtemp()) / "model.safetensors"
+        >>> balanced = np.eye(4, 6, dtype="float32")
+        >>> save_file({"down": 2 * balanced, "up": 2 * balanced.T}, path)
+        >>> report = inspect(path, pair="first=down,second=up").pairs[0]
+        >>> report.shape, report.singular_values.tolist(), report.active_modes
+        ((6, 6), [4.0, 4.0, 4.0, 4.0], 4)
     """
     began = time.perf_counter()
     specs: list[PairSpec] = [] if pair is None else [pair] if _is_one(pair) else list(pair)  # type: ignore[list-item]

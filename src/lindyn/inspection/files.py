@@ -129,6 +129,4 @@ def weights_file(folder: Path, *stems: str) -> Path:
             f"{folder} holds {pickled[0]} only, which is pickled and never opened",
             "save it as safetensors",
         )
-    raise checks.refuse(
-        "source", f"hold {wanted}", f"{folder} holds neither" if len(stems) > 1 else f"{folder} does not"
-    )
+    raise checks.refuse("source", f"hold {wanted}", f"{folder} has no such file")

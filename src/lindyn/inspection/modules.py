@@ -69,7 +69,7 @@ def module_pairs(module: nn.Module, specs: list[PairSpec], scale: float | None) 
     """
     if specs:
         tensors, config = ModuleTensors(module), getattr(module, "config", None)
-        known = config.to_dict() if hasattr(config, "to_dict") else {}
+        known = {} if config is None or not hasattr(config, "to_dict") else config.to_dict()
         return [pair for spec in specs for pair in pairs_of(tensors, spec, scale, known)]
     adapters = list(_lora_pairs(module, scale))
     if adapters:

@@ -24,7 +24,7 @@ def start_imbalance(law: str, shape: tuple[int, int], rank: int, scale: float) -
     |---|---|---|---|
     | "kaiming" (True) | uniform of variance 1/(3 d_in) | 0 | s/6 |
     | "gaussian" | N(0, 1/r²) | 0 | s d_in/(2r²) |
-    | "orthogonal" | rank r/2, entries of size 1/10 | the same, A and B apart in the hidden space | s d_in/200, −s d_out/200 |
+    | "orthogonal" | rank r/2, entries of size 1/10 | the same, BA = 0 | s d_in/200, −s d_out/200 |
     | "pissa" | √S Vᵀ | U√S, balanced | 0 |
     | "random" (False) | variance 1/(3 d_in) | variance 1/(3r) | s(1 − d_out/r)/6 |
     | "embedding" (True, on an embedding) | 0 | N(0, 1) | −s d_out/2 |
