@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
 
 from lindyn import checks
 from lindyn.cli import options as o
@@ -93,24 +96,10 @@ def _write(found: Inspection, out: Path) -> None:
 
 
 def _print(found: Inspection) -> None:
-    from rich.table import Table
-
     if found.pairs:
-        has_start = any(p.imbalance_drift is not None for p in found.pairs)
-        since = ("outside row(A₀)", "drift") if has_start else ()
-        table = Table(
-            "pair", "d_out × d_in", "r", "s", "start", "τ", "τ / start's", "singular values", "active", "activity",
-            "stable rank", "eff. rank", *since,
-            title=_plain(f"{found.source}: singular values below τ are lazy"), title_justify="left",
-        )  # fmt: skip
-        for report in found.pairs:
-            table.add_row(*_row(report, has_start))
-        console.print(table)
-        _print_common(found)
-        notes: dict[str, int] = {}
-        for note in (n for p in found.pairs for n in p.notes):
-            notes[note] = notes.get(note, 0) + 1
-        for note, count in notes.items():
+        _print_pairs(found)
+        _print_starts(found)
+        for note, count in Counter(n for p in found.pairs for n in p.notes).items():
             console.print(_plain(f"Note ({count} of {len(found.pairs)} pairs): {note}."), highlight=False)
         if found.explanation:
             console.print(_plain(found.explanation), highlight=False)
@@ -121,35 +110,69 @@ def _print(found: Inspection) -> None:
     )
 
 
-def _row(p: PairReport, has_start: bool) -> list[str]:
-    def shown(value: float | None, form: str = ".3g") -> str:
-        return "–" if value is None else format(value, form)
-
-    m, a = p.singular_values, p.activities
-    law = p.law or "unknown"
-    if p.recognised != p.law:
-        law += f" (now {p.recognised})" if p.recognised else " (left)"
-    labelled = p.active_modes is not None
-    cells = [
-        _plain(p.name), f"{p.shape[0]} × {p.shape[1]}", str(p.rank), f"{p.scale:.4g}", law, shown(p.nominal_threshold),
-        shown(p.nominal_threshold / p.expected_threshold if p.expected_threshold else None),
-        f"{m[0]:.3g} … {m[-1]:.3g}", f"{p.active_modes}/{m.size}" if labelled else "no label",
-        f"{a[0]:.2f} … {a[-1]:.2f}" if labelled else "–", f"{p.stable_rank:.2f}", f"{p.effective_rank:.2f}",
-    ]  # fmt: skip
-    return cells + ([shown(p.share_outside_rows, ".2%"), shown(p.imbalance_drift, ".2%")] if has_start else [])
-
-
-def _print_common(found: Inspection) -> None:
-    from rich.table import Table
-
-    table = Table(title="Thresholds that the common starts would set", title_justify="left")
-    kinds: dict[tuple[Any, ...], dict[str, float]] = {}
+def _print_pairs(found: Inspection) -> None:
+    has_start = any(p.imbalance_drift is not None for p in found.pairs)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, title=_plain(f"{found.source}: modes below τ are lazy"))
+    table.title_justify = "left"
+    common = _common_part([p.name for p in found.pairs])
+    table.add_column(f"pair {common}…" if common else "pair", overflow="fold", min_width=16)
+    since = ("outside row(A₀)", "drift") if has_start else ()
+    columns = ("τ", "τ ÷ start's", "m₁", "mₖ", "active", "a₁", "stable rank", "eff. rank", *since)
+    for column in columns:
+        table.add_column(column, justify="right")
     for p in found.pairs:
-        kinds.setdefault((p.shape, p.rank, p.scale), p.common_thresholds)
-    for column in ("d_out × d_in", "r", "s", *next(iter(kinds.values()))):
-        table.add_column(column)
-    for (shape, rank, scale), thresholds in kinds.items():
+        m = p.singular_values
+        labelled = p.active_modes is not None
+        cells = [
+            _shown(p.nominal_threshold),
+            _shown(p.nominal_threshold / p.expected_threshold if p.expected_threshold else None, ".2f"),
+            _shown(m[0]),
+            _shown(m[-1]),
+            f"{p.active_modes}/{m.size}" if labelled else "no label",
+            _shown(p.activities[0] if labelled else None, ".2f"),
+            _shown(p.stable_rank, ".1f"),
+            _shown(p.effective_rank, ".1f"),
+        ]
+        if has_start:
+            cells += [_shown(p.share_outside_rows, ".1%"), _shown(p.imbalance_drift, ".2%")]
+        table.add_row(_plain(p.name.removeprefix(common)), *cells)
+    console.print(table)
+
+
+def _print_starts(found: Inspection) -> None:
+    """Print a row for each kind of pair: how it was started, and what the common starts would have set."""
+    table = Table(
+        box=SIMPLE_HEAD, pad_edge=False, title="Thresholds τ that the common starts set", title_justify="left"
+    )
+    kinds: dict[tuple[Any, ...], list[PairReport]] = {}
+    for p in found.pairs:
+        kinds.setdefault((p.shape, p.rank, p.scale, p.law), []).append(p)
+    columns = ("d_out × d_in", "r", "s", "pairs", "start", "recognised", *found.pairs[0].common_thresholds)
+    for column in columns:
+        table.add_column(column, justify="right")
+    for (shape, rank, scale, law), pairs in kinds.items():
+        recognised = Counter(p.recognised or "none" for p in pairs)
         table.add_row(
-            f"{shape[0]} × {shape[1]}", str(rank), f"{scale:.4g}", *(f"{tau:.3g}" for tau in thresholds.values())
+            f"{shape[0]} × {shape[1]}",
+            str(rank),
+            f"{scale:.4g}",
+            str(len(pairs)),
+            law or "unknown",
+            ", ".join(name if len(recognised) == 1 else f"{name} {n}" for name, n in recognised.items()),
+            *(_shown(tau) for tau in pairs[0].common_thresholds.values()),
         )
     console.print(table)
+
+
+def _shown(value: float | None, form: str = ".3g") -> str:
+    return "–" if value is None else format(value, form)
+
+
+def _common_part(names: list[str]) -> str:
+    """The leading dotted parts that all names share."""
+    shared = []
+    for parts in zip(*(name.split(".")[:-1] for name in names), strict=False):
+        if len(set(parts)) > 1:
+            break
+        shared.append(parts[0])
+    return "".join(f"{part}." for part in shared) if len(names) > 1 else ""
