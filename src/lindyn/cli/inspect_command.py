@@ -99,6 +99,12 @@ def _print(found: Inspection) -> None:
     if found.pairs:
         _print_pairs(found)
         _print_starts(found)
+        console.print(
+            "τ: threshold by the imbalance, ÷ start: over that of a fresh start; m₁, mₖ: largest and smallest singular "
+            "value; active: modes above their own threshold; a₁: activity, 0 lazy to 1 active; stable, eff.: ranks"
+            + ("; outside: share of ‖ΔW‖_F² outside row(A₀); drift: of the imbalance." if _has_start(found) else "."),
+            highlight=False,
+        )
         for note, count in Counter(n for p in found.pairs for n in p.notes).items():
             console.print(_plain(f"Note ({count} of {len(found.pairs)} pairs): {note}."), highlight=False)
         if found.explanation:
@@ -111,15 +117,11 @@ def _print(found: Inspection) -> None:
 
 
 def _print_pairs(found: Inspection) -> None:
-    has_start = any(p.imbalance_drift is not None for p in found.pairs)
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, title=_plain(f"{found.source}: modes below τ are lazy"))
-    table.title_justify = "left"
+    has_start = _has_start(found)
     common = _common_part([p.name for p in found.pairs])
-    table.add_column(f"pair {common}…" if common else "pair", overflow="fold", min_width=16)
-    since = ("outside row(A₀)", "drift") if has_start else ()
-    columns = ("τ", "τ ÷ start's", "m₁", "mₖ", "active", "a₁", "stable rank", "eff. rank", *since)
-    for column in columns:
-        table.add_column(column, justify="right")
+    since = ("outside", "drift") if has_start else ()
+    columns = ("τ", "÷ start", "m₁", "mₖ", "active", "a₁", "stable", "eff.", *since)
+    table = _table(f"{found.source}" + (f", in {common}…" if common else ""), "pair", *columns)
     for p in found.pairs:
         m = p.singular_values
         labelled = p.active_modes is not None
@@ -141,27 +143,33 @@ def _print_pairs(found: Inspection) -> None:
 
 def _print_starts(found: Inspection) -> None:
     """Print a row for each kind of pair: how it was started, and what the common starts would have set."""
-    table = Table(
-        box=SIMPLE_HEAD, pad_edge=False, title="Thresholds τ that the common starts set", title_justify="left"
-    )
     kinds: dict[tuple[Any, ...], list[PairReport]] = {}
     for p in found.pairs:
         kinds.setdefault((p.shape, p.rank, p.scale, p.law), []).append(p)
-    columns = ("d_out × d_in", "r", "s", "pairs", "start", "recognised", *found.pairs[0].common_thresholds)
-    for column in columns:
-        table.add_column(column, justify="right")
+    laws = found.pairs[0].common_thresholds
+    table = _table("Starts, and the τ that the common ones set", "d_out × d_in, r, s", "pairs", "start", "found", *laws)
     for (shape, rank, scale, law), pairs in kinds.items():
         recognised = Counter(p.recognised or "none" for p in pairs)
         table.add_row(
-            f"{shape[0]} × {shape[1]}",
-            str(rank),
-            f"{scale:.4g}",
+            f"{shape[0]} × {shape[1]}, {rank}, {scale:.4g}",
             str(len(pairs)),
             law or "unknown",
             ", ".join(name if len(recognised) == 1 else f"{name} {n}" for name, n in recognised.items()),
             *(_shown(tau) for tau in pairs[0].common_thresholds.values()),
         )
     console.print(table)
+
+
+def _has_start(found: Inspection) -> bool:
+    return any(p.imbalance_drift is not None for p in found.pairs)
+
+
+def _table(title: str, first: str, *others: str) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title=_plain(title), title_justify="left")
+    table.add_column(first, overflow="fold")
+    for column in others:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
 
 
 def _shown(value: float | None, form: str = ".3g") -> str:

@@ -66,7 +66,7 @@ def pair_modes(inspection: Inspection, ax: Axes | None = None) -> Axes:
         ax.set_xticks(range(count), [_short(p.name) for p in inspection.pairs], rotation=60, ha="right", fontsize=7)
     else:
         ax.set_xlabel(f"pair, in the order of the file ({count} pairs)")
-    ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, 1.16), ncols=4, columnspacing=1.0)
+    ax.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)  # covers no data
     return ax
 
 
