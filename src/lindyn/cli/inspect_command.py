@@ -100,9 +100,10 @@ def _print(found: Inspection) -> None:
         _print_pairs(found)
         _print_starts(found)
         console.print(
-            "τ: threshold by the imbalance, ÷ start: over that of a fresh start; m₁, mₖ: largest and smallest singular "
-            "value; active: modes above their own threshold; a₁: activity, 0 lazy to 1 active; stable, eff.: ranks"
-            + ("; outside: share of ‖ΔW‖_F² outside row(A₀); drift: of the imbalance." if _has_start(found) else "."),
+            "τ: threshold by the imbalance (÷: over that of a fresh start); m₁, mₖ: largest and smallest singular value; "
+            "act.: modes above their own threshold; a₁: activity, 0 lazy to 1 active; stab., eff.: stable and effective "
+            "rank"
+            + ("; out: share of ‖ΔW‖_F² outside row(A₀); drift: of the imbalance." if _has_start(found) else "."),
             highlight=False,
         )
         for note, count in Counter(n for p in found.pairs for n in p.notes).items():
@@ -118,11 +119,10 @@ def _print(found: Inspection) -> None:
 
 def _print_pairs(found: Inspection) -> None:
     has_start = _has_start(found)
-    common = _common_part([p.name for p in found.pairs])
-    since = ("outside", "drift") if has_start else ()
-    columns = ("τ", "÷ start", "m₁", "mₖ", "active", "a₁", "stable", "eff.", *since)
-    table = _table(f"{found.source}" + (f", in {common}…" if common else ""), "pair", *columns)
-    for p in found.pairs:
+    since = ("out", "drift") if has_start else ()
+    table = _table(found.source, "pair", "τ", "÷", "m₁", "mₖ", "act.", "a₁", "stab.", "eff.", *since)
+    names = _distinct_parts([p.name for p in found.pairs])
+    for name, p in zip(names, found.pairs, strict=True):
         m = p.singular_values
         labelled = p.active_modes is not None
         cells = [
@@ -130,14 +130,14 @@ def _print_pairs(found: Inspection) -> None:
             _shown(p.nominal_threshold / p.expected_threshold if p.expected_threshold else None, ".2f"),
             _shown(m[0]),
             _shown(m[-1]),
-            f"{p.active_modes}/{m.size}" if labelled else "no label",
+            f"{p.active_modes}/{m.size}" if labelled else "–",
             _shown(p.activities[0] if labelled else None, ".2f"),
             _shown(p.stable_rank, ".1f"),
             _shown(p.effective_rank, ".1f"),
         ]
         if has_start:
-            cells += [_shown(p.share_outside_rows, ".1%"), _shown(p.imbalance_drift, ".2%")]
-        table.add_row(_plain(p.name.removeprefix(common)), *cells)
+            cells += [_shown(p.share_outside_rows, ".1%"), _shown(p.imbalance_drift, ".1%")]
+        table.add_row(_plain(name), *cells)
     console.print(table)
 
 
@@ -147,12 +147,11 @@ def _print_starts(found: Inspection) -> None:
     for p in found.pairs:
         kinds.setdefault((p.shape, p.rank, p.scale, p.law), []).append(p)
     laws = found.pairs[0].common_thresholds
-    table = _table("Starts, and the τ that the common ones set", "d_out × d_in, r, s", "pairs", "start", "found", *laws)
+    table = _table("Starts, and the τ that the common ones set", "pairs", "start", "found", *laws)
     for (shape, rank, scale, law), pairs in kinds.items():
         recognised = Counter(p.recognised or "none" for p in pairs)
         table.add_row(
-            f"{shape[0]} × {shape[1]}, {rank}, {scale:.4g}",
-            str(len(pairs)),
+            f"{len(pairs)} of {shape[0]} × {shape[1]}, r {rank}, s {scale:.4g}",
             law or "unknown",
             ", ".join(name if len(recognised) == 1 else f"{name} {n}" for name, n in recognised.items()),
             *(_shown(tau) for tau in pairs[0].common_thresholds.values()),
@@ -166,7 +165,7 @@ def _has_start(found: Inspection) -> bool:
 
 def _table(title: str, first: str, *others: str) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title=_plain(title), title_justify="left")
-    table.add_column(first, overflow="fold")
+    table.add_column(first, overflow="fold", min_width=16)
     for column in others:
         table.add_column(column, justify="right", no_wrap=True)
     return table
@@ -176,11 +175,8 @@ def _shown(value: float | None, form: str = ".3g") -> str:
     return "–" if value is None else format(value, form)
 
 
-def _common_part(names: list[str]) -> str:
-    """The leading dotted parts that all names share."""
-    shared = []
-    for parts in zip(*(name.split(".")[:-1] for name in names), strict=False):
-        if len(set(parts)) > 1:
-            break
-        shared.append(parts[0])
-    return "".join(f"{part}." for part in shared) if len(names) > 1 else ""
+def _distinct_parts(names: list[str]) -> list[str]:
+    """Return the names without the dotted parts that all of them have."""
+    shared = set.intersection(*(set(name.split(".")) for name in names))
+    short = [".".join(part for part in name.split(".") if part not in shared) for name in names]
+    return short if all(short) and len(set(short)) == len(names) else names
