@@ -99,11 +99,11 @@ def _print(found: Inspection) -> None:
     if found.pairs:
         _print_pairs(found)
         _print_starts(found)
+        since = _has_start(found)
         console.print(
-            "τ: threshold by the imbalance (÷: over that of a fresh start); m₁, mₖ: largest and smallest singular value; "
-            "act.: modes above their own threshold; a₁: activity, 0 lazy to 1 active; stab., eff.: stable and effective "
-            "rank"
-            + ("; out: share of ‖ΔW‖_F² outside row(A₀); drift: of the imbalance." if _has_start(found) else "."),
+            "τ: threshold by the imbalance (÷: over that of a fresh start); m₁, mₖ: largest and smallest singular "
+            "value; act.: modes above their own threshold; a₁: activity, 0 lazy to 1 active; stab., eff.: stable and "
+            "effective rank" + ("; out: share of ‖ΔW‖_F² outside row(A₀); drift: of the imbalance." if since else "."),
             highlight=False,
         )
         for note, count in Counter(n for p in found.pairs for n in p.notes).items():
@@ -153,8 +153,8 @@ def _print_starts(found: Inspection) -> None:
         table.add_row(
             f"{len(pairs)} of {shape[0]} × {shape[1]}, r {rank}, s {scale:.4g}",
             law or "unknown",
-            ", ".join(name if len(recognised) == 1 else f"{name} {n}" for name, n in recognised.items()),
-            *(_shown(tau) for tau in pairs[0].common_thresholds.values()),
+            ", ".join(n if len(recognised) == 1 else f"{n} {count}" for n, count in recognised.items()),
+            *(_shown(tau, ".2g") for tau in pairs[0].common_thresholds.values()),
         )
     console.print(table)
 
@@ -165,9 +165,9 @@ def _has_start(found: Inspection) -> bool:
 
 def _table(title: str, first: str, *others: str) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title=_plain(title), title_justify="left")
-    table.add_column(first, overflow="fold", min_width=16)
+    table.add_column(first, overflow="fold", min_width=10)
     for column in others:
-        table.add_column(column, justify="right", no_wrap=True)
+        table.add_column(column, justify="right", no_wrap=column != "found")
     return table
 
 
