@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from reference import layers, matrix_with, orthogonal, relative
 
 import lindyn as ld
 from lindyn.factors import factor_modes, imbalance_drift, share_outside_rows
+from reference import layers, matrix_with, orthogonal, relative
 
 
 def pair(shape, width, seed=0):

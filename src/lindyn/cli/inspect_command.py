@@ -177,6 +177,6 @@ def _shown(value: float | None, form: str = ".3g") -> str:
 
 def _distinct_parts(names: list[str]) -> list[str]:
     """Return the names without the dotted parts that all of them have."""
-    shared = set.intersection(*(set(name.split(".")) for name in names))
-    short = [".".join(part for part in name.split(".") if part not in shared) for name in names]
-    return short if all(short) and len(set(short)) == len(names) else names
+    parts = [name.split(".") for name in names]
+    shared = set.intersection(*(set(p[:-1]) for p in parts))
+    return [".".join([*(part for part in p[:-1] if part not in shared), p[-1]]) for p in parts]

@@ -11,6 +11,8 @@ import numpy as np
 from lindyn import checks
 
 FLOATS = ("F64", "F32", "F16", "BF16")
+# a zip archive, as PyTorch writes; pickle of protocols 2 to 5
+_PICKLED_HEADS = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
 
@@ -62,7 +64,18 @@ class TensorFiles:
                 f"'{name}' is of type {dtype}, as quantised tensors are",
                 "save the factors unquantised",
             )
-        return np.asarray(view[parts] if parts else view[:])
+        if 0 in view.get_shape():
+            raise checks.refuse(
+                "source", "hold factors of rank 1 or more", f"'{name}' is empty: its shape is {tuple(view.get_shape())}"
+            )
+        from safetensors import SafetensorError
+
+        try:
+            return np.asarray(view[parts] if parts else view[:])
+        except SafetensorError as error:
+            raise checks.refuse(
+                "source", f"hold what is asked of '{name}'", f"reading it failed: {checks.one_line(error)}"
+            ) from error
 
     def _slice(self, name: str) -> Any:
         try:
@@ -86,7 +99,7 @@ def _open_safetensors(path: Path) -> Any:
         ) from error
     if not path.is_file():
         raise checks.refuse("source", "be a file or folder that exists", f"there is no {path}")
-    if path.suffix in PICKLED or path.open("rb").read(2) in (b"PK", b"\x80\x02"):
+    if path.suffix in PICKLED or _head(path) in _PICKLED_HEADS:
         raise checks.refuse(
             "source",
             "be a safetensors file",
@@ -99,6 +112,11 @@ def _open_safetensors(path: Path) -> Any:
         raise checks.refuse(
             "source", "be a readable safetensors file", f"reading {path.name} failed: {checks.one_line(error)}"
         ) from error
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(2)
 
 
 def read_json(path: Path) -> dict[str, Any]:
