@@ -1,8 +1,13 @@
-"""Real LoRA adapters for the tests: a small pretrained transformer, wrapped and trained by PEFT on a synthetic task."""
+"""Real LoRA adapters for the tests: a small pretrained transformer, wrapped and trained by PEFT on a synthetic task.
+
+`python tests/adapters_reference.py FOLDER` writes those of the documentation: for each optimiser and start of `RUNS`,
+the adapter before and after training.
+"""
 
 import copy
 import importlib.util
 import os
+import sys
 import warnings
 from collections.abc import Callable
 from functools import cache
@@ -24,6 +29,12 @@ transformers.utils.logging.set_verbosity_error()  # the layers left out are mean
 
 LAYERS, RANK, ALPHA = 2, 8, 16.0
 TARGETS = ("query", "value")
+# optimiser and start → PEFT's name of the start, and the optimiser
+RUNS: dict[tuple[str, str], tuple[Any, Callable]] = {
+    ("sgd", "kaiming"): (True, lambda p: torch.optim.SGD(p, lr=3e-4)),
+    ("adamw", "kaiming"): (True, lambda p: torch.optim.AdamW(p, lr=5e-4)),
+    ("adamw", "gaussian"): ("gaussian", lambda p: torch.optim.AdamW(p, lr=5e-4)),
+}
 
 
 @cache
@@ -83,3 +94,19 @@ def train(model: torch.nn.Module, rule: Callable, steps: int = 100, each_step: C
         if each_step is not None:
             each_step(step)
     return losses
+
+
+def run_and_save(key: tuple[str, str], folder: Path) -> tuple[list[float], torch.nn.Module, torch.nn.Module]:
+    """Train one of `RUNS`, saving the adapter before and after as `start` and `trained`; return losses and models."""
+    init, rule = RUNS[key]
+    model = adapted(init)
+    start = copy.deepcopy(model)
+    model.save_pretrained(folder / "start")
+    losses = train(model, rule)
+    model.save_pretrained(folder / "trained")
+    return losses, start, model
+
+
+if __name__ == "__main__":
+    for optimiser, law in RUNS:
+        run_and_save((optimiser, law), Path(sys.argv[1]) / f"{optimiser}-{law}")

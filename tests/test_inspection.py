@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import pickle
+import sys
 import zipfile
 
 import ml_dtypes
@@ -330,6 +331,14 @@ def test_wrong_inputs_are_refused_in_one_sentence(tmp_path, make, options, fragm
     assert len(done.stderr.strip().splitlines()) == 1
     assert "Traceback" not in done.stderr
     assert "unpickled!" not in done.stdout + done.stderr
+
+
+def test_a_missing_extra_is_named(tmp_path, monkeypatch):
+    folder = adapter(tmp_path / "a")
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    done = lindyn("inspect", folder)
+    assert done.returncode == 2
+    assert "pip install 'lindyn[adapters]'" in done.stderr
 
 
 def test_settings_that_break_the_law_are_noted(tmp_path):

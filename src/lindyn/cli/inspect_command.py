@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -96,32 +97,35 @@ def _write(found: Inspection, out: Path) -> None:
 
 
 def _print(found: Inspection) -> None:
-    if found.pairs:
-        _print_pairs(found)
-        _print_starts(found)
-        since = _has_start(found)
-        console.print(
-            "τ: threshold by the imbalance (÷: over that of a fresh start); m₁, mₖ: largest and smallest singular "
-            "value; act.: modes above their own threshold; a₁: activity, 0 lazy to 1 active; stab., eff.: stable and "
-            "effective rank" + ("; out: share of ‖ΔW‖_F² outside row(A₀); drift: of the imbalance." if since else "."),
-            highlight=False,
-        )
-        for note, count in Counter(n for p in found.pairs for n in p.notes).items():
-            console.print(_plain(f"Note ({count} of {len(found.pairs)} pairs): {note}."), highlight=False)
-        if found.explanation:
-            console.print(_plain(found.explanation), highlight=False)
-    modes = sum(len(p.singular_values) for p in found.pairs)
-    active = sum(p.active_modes or 0 for p in found.pairs)
+    if not found.pairs:
+        return
+    _print_pairs(found)
+    labelled = [p for p in found.pairs if p.active_modes is not None]
+    if labelled:
+        _print_starts(labelled)
+    since = _has_start(found)
     console.print(
-        f"{active} of {modes} modes active in {len(found.pairs)} pairs; {found.seconds:.2f} s.", highlight=False
+        "τ: threshold by the imbalance (÷: over that of a fresh start); m₁, mₖ: largest and smallest singular "
+        "value; act.: modes above their own threshold; a₁: activity, 0 lazy to 1 active; stab., eff.: stable and "
+        "effective rank" + ("; out: share of ‖ΔW‖_F² outside row(A₀); drift: of the imbalance." if since else "."),
+        highlight=False,
     )
+    for note, count in Counter(n for p in found.pairs for n in p.notes).items():
+        console.print(_plain(f"Note ({count} of {len(found.pairs)} pairs): {note}."), highlight=False)
+    if found.explanation:
+        console.print(_plain(found.explanation), highlight=False)
+    active, modes = sum(p.active_modes or 0 for p in labelled), sum(p.singular_values.size for p in labelled)
+    summary = [f"{active} of {modes} modes active in {len(labelled)} pairs"] if labelled else []
+    if len(labelled) < len(found.pairs):
+        summary.append(f"{len(found.pairs) - len(labelled)} pairs without label")
+    console.print(f"{'; '.join(summary)}; {found.seconds:.2f} s.", highlight=False)
 
 
 def _print_pairs(found: Inspection) -> None:
     has_start = _has_start(found)
     since = ("out", "drift") if has_start else ()
     table = _table(found.source, "pair", "τ", "÷", "m₁", "mₖ", "act.", "a₁", "stab.", "eff.", *since)
-    names = _distinct_parts([p.name for p in found.pairs])
+    names = _short_names([p.name for p in found.pairs])
     for name, p in zip(names, found.pairs, strict=True):
         m = p.singular_values
         labelled = p.active_modes is not None
@@ -141,12 +145,12 @@ def _print_pairs(found: Inspection) -> None:
     console.print(table)
 
 
-def _print_starts(found: Inspection) -> None:
+def _print_starts(reports: list[PairReport]) -> None:
     """Print a row for each kind of pair: how it was started, and what the common starts would have set."""
     kinds: dict[tuple[Any, ...], list[PairReport]] = {}
-    for p in found.pairs:
+    for p in reports:
         kinds.setdefault((p.shape, p.rank, p.scale, p.law), []).append(p)
-    laws = found.pairs[0].common_thresholds
+    laws = reports[0].common_thresholds
     table = _table("Starts, and the τ that the common ones set", "pairs", "start", "found", *laws)
     for (shape, rank, scale, law), pairs in kinds.items():
         recognised = Counter(p.recognised or "none" for p in pairs)
@@ -175,8 +179,13 @@ def _shown(value: float | None, form: str = ".3g") -> str:
     return "–" if value is None else format(value, form)
 
 
-def _distinct_parts(names: list[str]) -> list[str]:
-    """Return the names without the dotted parts that all of them have."""
-    parts = [name.split(".") for name in names]
+def _short_names(names: list[str]) -> list[str]:
+    """Return the names without the dotted parts that all of them have, on each side of an arrow."""
+    sides = zip(*(name.split(" → ") for name in names), strict=True)
+    return [" → ".join(parts) for parts in zip(*map(_distinct_parts, sides), strict=True)]
+
+
+def _distinct_parts(names: Iterable[str]) -> list[str]:
+    parts = [name.replace(".T", "ᵀ").split(".") for name in names]
     shared = set.intersection(*(set(p[:-1]) for p in parts))
     return [".".join([*(part for part in p[:-1] if part not in shared), p[-1]]) for p in parts]

@@ -75,7 +75,8 @@ def _attention(first: str, second: str, context: Context) -> Verdict | None:
         return _query_key(first, second, context)
     if (_role(a), _role(b)) == ("value", "output"):
         if _several_heads(context) and not ("[" in first and "[" in second):
-            example = f"first={first}[0:64],second={second}[:,0:64]"
+            size = _head_size(context)
+            example = f"first={first}[0:{size}],second={second}[:,0:{size}]"
             return Verdict(
                 _no(first, second, f"grouped heads are mixed by attention; slice out one head, as in {example}")
             )
@@ -97,7 +98,9 @@ def _query_key(first: str, second: str, context: Context) -> Verdict:
         reason = "without a config.json that names absolute position embeddings, a rotary embedding may lie between"
         return Verdict(_no(first, second, f"{reason} query and key"))
     if "[" not in first or not second.endswith(".T"):
-        example = f"first={first.partition('[')[0]}[0:64],second={second.partition('[')[0].removesuffix('.T')}[0:64].T"
+        size = _head_size(context)
+        key, query = (name.partition("[")[0].removesuffix(".T") for name in (first, second))
+        example = f"first={key}[0:{size}],second={query}[0:{size}].T"
         return Verdict(_no(first, second, f"one head's is W_Qᵀ W_K; slice it out, as in {example}"))
     return Verdict(attention=True, notes=(_NO_LABEL,))
 
@@ -120,6 +123,11 @@ def _role(stem: str) -> str | None:
 
 def _several_heads(context: Context) -> bool:
     return context.config.get("num_attention_heads", 2) != 1
+
+
+def _head_size(context: Context) -> int:
+    heads, size = context.config.get("num_attention_heads"), context.config.get("hidden_size")
+    return int(context.config.get("head_dim") or (size // heads if heads and size else 64))
 
 
 def _any_set(config: dict[str, Any], keys: Iterable[str]) -> bool:

@@ -95,7 +95,7 @@ class Inspection:
 
     def __repr__(self) -> str:
         """One line: how many pairs, modes and active modes."""
-        modes = sum(len(p.singular_values) for p in self.pairs)
+        modes = sum(p.singular_values.size for p in self.pairs)
         active = [p.active_modes for p in self.pairs if p.active_modes is not None]
         failed = f", {len(self.failures)} failed" if self.failures else ""
         return f"Inspection({self.source}: {len(self.pairs)} pairs, {modes} modes, {sum(active)} active{failed})"
@@ -113,13 +113,16 @@ class Inspection:
         share = float(np.median([p.share_outside_rows for p in known if p.share_outside_rows is not None]))
         ratios = [p.singular_values[0] / p.start_threshold if p.start_threshold else math.inf for p in known]
         above = float(np.median(ratios))
-        text = f"{share:.1%} of ‖ΔW‖_F² lies outside the rows of W1(0) (median); the largest singular value is "
+        text = (
+            f"{share:.1%} of ‖ΔW‖_F² lies outside the rows that the first factor (LoRA's A) started with (median); "
+            "the largest singular value is "
+        )
         if math.isinf(above):
             return text + "above a threshold of zero: both factors learn."
         text += f"{above:.3g} times the threshold of the start: "
         if above > 1:
-            return text + "active, so W1 has turned towards what it learned."
-        return text + "lazy, so W2 has learned on the rows that W1 started with."
+            return text + "active, so that factor has turned towards what it learned."
+        return text + "lazy, so the second factor (B) has learned on those rows."
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers, lists and sentences, fit for JSON."""
