@@ -103,6 +103,9 @@ def test_start_gives_share_drift_and_an_explanation(tmp_path):
         )
         assert pair.start_threshold == pytest.approx(1 / 3, rel=0.2)
         assert word in report.explanation
+    adapter(tmp_path / "start", dict(zip(names, (np.full_like(a, np.nan), b), strict=True)))
+    failure = ld.inspect(tmp_path / "now", start=tmp_path / "start").failures[0]
+    assert failure.reason.startswith("At its start: The first factor must contain finite numbers")
     other = adapter(tmp_path / "other", {layer(9): a, layer(9, part="B"): b})
     assert "no pair of this name" in ld.inspect(tmp_path / "now", start=other).pairs[0].notes[0]
 
@@ -189,7 +192,12 @@ def test_one_head_of_attention_is_measured_without_a_label(tmp_path):
     product = ATTENTION["attn.q_proj.weight"][:4].T @ ATTENTION["attn.k_proj.weight"][:4]
     assert qk.singular_values == pytest.approx(np.linalg.svd(product, compute_uv=False)[:4], rel=1e-12)
     assert qk.active_modes is None
-    assert "no label" not in repr(qk.notes)
+    biases = {f"attn.{n}_proj.bias": np.arange(8.0) for n in "qk"}
+    biased = checkpoint(tmp_path / "b", ABSOLUTE, **ATTENTION, **biases)
+    with_bias = ld.inspect(biased, pair="first=attn.k_proj[0:4],second=attn.q_proj[0:4].T").pairs[0]
+    w_k, w_q = (np.column_stack([ATTENTION[f"attn.{n}_proj.weight"][:4], np.arange(4.0)]) for n in "kq")
+    expected = np.linalg.svd(w_q.T @ w_k, compute_uv=False)[:4]
+    assert with_bias.singular_values == pytest.approx(expected, rel=1e-12)
     assert "none is called lazy or active" in qk.notes[0]
 
 
@@ -309,6 +317,9 @@ REFUSED = [
     (with_config('{"peft_type": "LOHA"}'), (), "its config says peft_type 'LOHA'"),
     (with_config('{"r": 0, "lora_alpha": 8}'), (), "must be at least 1, but it is 0"),
     (with_config('{"lora_alpha": 8}'), (), "'r' is not there"),
+    (with_config('{"r": 4, "lora_alpha": 8, "rank_pattern": ["q"]}'), (), "must map regular expressions to numbers"),
+    (with_config('{"r": 4, "lora_alpha": 8, "alpha_pattern": {"(": 1}}'), (), "must map regular expressions"),
+    (adapter, ("--start", "nowhere"), "--start must be a file or folder that exists"),
     (with_config('{"r": 4, "lora_alpha": 8, "kasa_config": {"beta": 1}}'), (), "KaSA trains a diagonal"),
     (as_checkpoint, (), "holds no LoRA tensors; name the factors"),
     (as_checkpoint, ("--pair", "first=encoder.weight,second=dec.weight"), "nothing is named 'encoder.weight'"),

@@ -61,10 +61,11 @@ class AdapterConfig:
             if content.get(name):
                 raise checks.refuse("source", "hold plain products s·BA", f"its config sets {name}: {reason}")
         notes = [text for name, text in _NOTES.items() if content.get(name)]
-        if content.get("lora_dropout"):
-            notes.append(
-                f"dropout {content['lora_dropout']:g}: its noise moves the imbalance, which the theory conserves"
-            )
+        dropout = checks.number("lora_dropout", content.get("lora_dropout") or 0.0, at_least=0)
+        if dropout:
+            notes.append(f"dropout {dropout:g}: its noise moves the imbalance, which the theory conserves")
+        if content.get("init_lora_weights") == "mica":
+            notes.append("MiCA freezes B: A alone learns, and the imbalance is not conserved")
         try:
             rank, alpha = content["r"], content["lora_alpha"]
         except KeyError as missing:
@@ -73,8 +74,8 @@ class AdapterConfig:
             rank=checks.integer("r", rank, at_least=1),
             alpha=checks.number("lora_alpha", alpha, above=0),
             rank_stabilised=bool(content.get("use_rslora")),
-            rank_pattern=content.get("rank_pattern") or {},
-            alpha_pattern=content.get("alpha_pattern") or {},
+            rank_pattern=_patterns(content, "rank_pattern"),
+            alpha_pattern=_patterns(content, "alpha_pattern"),
             law=start_law(content.get("init_lora_weights", True)),
             notes=tuple(notes),
         )
@@ -104,6 +105,17 @@ def start_law(init: Any) -> str:
         return starts.RANDOM if init is False else starts.KAIMING
     name = str(init).lower()
     return starts.PISSA if name.startswith("pissa") else name
+
+
+def _patterns(content: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return a mapping of regular expressions, or refuse what is none."""
+    patterns = content.get(name) or {}
+    try:
+        for pattern, _ in patterns.items():
+            re.compile(pattern)
+    except (AttributeError, re.error) as error:
+        raise checks.refuse(name, "map regular expressions to numbers", checks.one_line(error)) from error
+    return dict(patterns)
 
 
 def _matching(patterns: dict[str, Any], module: str, default: Any) -> Any:

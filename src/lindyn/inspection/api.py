@@ -69,7 +69,7 @@ def inspect(
     if scale is not None:
         scale = checks.number("scale", scale, above=0)
     found = _pairs(source, specs, scale)
-    before = {} if start is None else {p.name: p for p in _pairs(start, specs, scale)}
+    before = {} if start is None else _start_pairs(start, specs, scale)
     reports, failures = [], []
     for each in found:
         try:
@@ -112,6 +112,13 @@ def _pairs(source: Any, specs: list[PairSpec], scale: float | None) -> list[Pair
     return adapter_pairs(files, scale)
 
 
+def _start_pairs(start: Any, specs: list[PairSpec], scale: float | None) -> dict[str, Pair]:
+    try:
+        return {p.name: p for p in _pairs(start, specs, scale)}
+    except checks.InvalidArgument as error:
+        raise checks.InvalidArgument(str(error).replace("Argument `source`", "Argument `start`")) from error
+
+
 def _report(pair: Pair, before: Pair | None, *, has_start: bool) -> PairReport:
     now = pair.load()
     modes = factor_modes(now.first, now.second, now.scale)
@@ -122,7 +129,10 @@ def _report(pair: Pair, before: Pair | None, *, has_start: bool) -> PairReport:
     notes = list(pair.notes)
     since: dict[str, float | None] = {}
     if before is not None:
-        since = _since(now, before.load(), notes)
+        try:
+            since = _since(now, before.load(), notes)
+        except checks.InvalidArgument as error:
+            raise checks.InvalidArgument(f"At its start: {_about_pair(str(error))}") from error
     elif has_start:
         notes.append("the start has no pair of this name")
     return PairReport(

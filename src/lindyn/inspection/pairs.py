@@ -182,12 +182,15 @@ def _load(tensors: Tensors, first: FactorName, second: FactorName, scale: float 
     if reason is not None:
         raise checks.InvalidArgument(reason)
     w1, w2 = (_read(tensors, part) for part in (first, second))
-    for other in (w2, w2.T):
-        if w1.shape == other.shape and np.array_equal(w1, other) and np.any(w1):
+    for same in (w2, w2.T):
+        if w1.shape == same.shape and np.array_equal(w1, same) and np.any(w1):
             raise tied(str(first), str(second))
     bias = _bias_of(tensors, first)
     if bias is not None:
         w1 = with_column(w1, tensors.read(bias, *first.parts))
+        own = _bias_of(tensors, replace(second, transposed=False)) if second.transposed else None
+        if own is not None:  # of a query, whose bias meets the key's
+            w2 = with_column(w2.T, tensors.read(own, *second.parts)).T
     return Factors(w1, w2, 1.0 if scale is None else scale)
 
 
