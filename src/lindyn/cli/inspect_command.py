@@ -88,11 +88,7 @@ def _write(found: Inspection, out: Path) -> None:
     (out / "inspection.json").write_text(json.dumps(found.to_dict(), indent=1) + "\n", encoding="utf-8")
     (out / "modes.csv").write_text(found.to_csv(), encoding="utf-8")
     if found.pairs:
-        from lindyn.plots.curves import _new_figure
-
-        width = min(max(6.0, 0.3 * len(found.pairs)), 16.0)
-        ax = found.plot(_new_figure(1, (width, 4.4)).axes[0])
-        save_figure(ax.figure, out / "modes.png")  # type: ignore[arg-type]
+        save_figure(found.plot().figure, out / "modes.png")  # type: ignore[arg-type]
     errors_console.print(f"Wrote {', '.join(sorted(p.name for p in out.iterdir()))} to {out}")
 
 

@@ -188,9 +188,9 @@ def _load(tensors: Tensors, first: FactorName, second: FactorName, scale: float 
     bias = _bias_of(tensors, first)
     if bias is not None:
         w1 = with_column(w1, tensors.read(bias, *first.parts))
-        own = _bias_of(tensors, replace(second, transposed=False)) if second.transposed else None
-        if own is not None:  # of a query, whose bias meets the key's
-            w2 = with_column(w2.T, tensors.read(own, *second.parts)).T
+    own = _bias_of(tensors, replace(second, transposed=False)) if second.transposed else None
+    if own is not None:  # of a query, whose bias meets the key's
+        w2 = with_column(w2.T, tensors.read(own, *second.parts)).T
     return Factors(w1, w2, 1.0 if scale is None else scale)
 
 

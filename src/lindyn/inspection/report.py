@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
+from lindyn import checks
+
 if TYPE_CHECKING:
     import pandas
     from matplotlib.axes import Axes
@@ -102,7 +104,8 @@ class Inspection:
 
     def __getitem__(self, name: str) -> PairReport:
         """Return the report of a pair by its name."""
-        return next(p for p in self.pairs if p.name == name)
+        by_name = {p.name: p for p in self.pairs}
+        return by_name[checks.choice("name", name, list(by_name))]
 
     @property
     def explanation(self) -> str | None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from lindyn import checks
 from lindyn.inspection.report import Inspection
-from lindyn.plots.curves import BULK, THRESHOLD, _axes
+from lindyn.plots.curves import BULK, THRESHOLD, _new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +35,9 @@ def pair_modes(inspection: Inspection, ax: Axes | None = None) -> Axes:
     """
     if not inspection.pairs:
         raise checks.refuse("inspection", "hold at least one pair", "it holds none")
-    ax = _axes(ax)
+    if ax is None:
+        width = min(max(6.0, 0.3 * len(inspection.pairs)), 16.0)
+        ax = _new_figure(1, (width, 4.4)).axes[0]
     drawn: dict[str, tuple[list[int], list[float]]] = {}
     for x, pair in enumerate(inspection.pairs):
         for m, tau in zip(pair.singular_values, pair.thresholds, strict=True):
