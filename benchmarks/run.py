@@ -28,6 +28,7 @@ WIDTHS = {2_000: 11, 20_000: 7, 200_000: 4, PUBLISHED_WIDTH: 2}  # and how many 
 TINY = {"dim": 4, "width": 2_000}  # what a process costs apart from the size of the problem
 DTYPES = ("float32", "float64")
 LOOP_DIMS = (200, 500)
+INSPECT_DIMS, INSPECT_RANKS = (1024, 4096, 16384), (8, 16, 64)
 MEMORY_MARGIN = 2.2  # peak of a published step, in sizes of the weights: both layers, and a product and its scaling
 
 
@@ -97,6 +98,15 @@ def closed_forms(console: Console) -> list[dict[str, Any]]:
         return [run_fresh("closed_forms", dim=dim, rounds=5) for dim in LOOP_DIMS]
 
 
+def inspections(console: Console, rounds: int) -> list[dict[str, Any]]:
+    """Measure the inspection of adapters against d and r, and of one for a model of seven billion parameters."""
+    with _announced(console, "inspection of adapters"):
+        sizes = [(d, r) for d in INSPECT_DIMS for r in INSPECT_RANKS]
+        return [run_fresh("inspection", dim=d, rank=r, rounds=rounds) for d, r in sizes] + [
+            run_fresh("inspection", rank=16, rounds=1)
+        ]
+
+
 def main() -> None:
     """Run everything, print the tables and the verdicts, and write the raw numbers."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
@@ -108,6 +118,7 @@ def main() -> None:
     results["against_published"] = against_published(console, quick=arguments.quick)
     results["inner_loops"] = inner_loops(console, rounds=6 if arguments.quick else 12)
     results["closed_forms"] = closed_forms(console)
+    results["inspections"] = inspections(console, rounds=3 if arguments.quick else 7)
     results["verdicts"] = tables.verdicts(results)
     results["seconds"] = time.perf_counter() - started
     arguments.out.parent.mkdir(parents=True, exist_ok=True)

@@ -25,7 +25,7 @@ def seen():
     )
 
 
-@pytest.mark.parametrize("module", ["matplotlib", "torch", "sklearn", "dask", "safetensors"])
+@pytest.mark.parametrize("module", ["matplotlib", "torch", "sklearn", "dask", "safetensors", "peft", "transformers"])
 @pytest.mark.slow
 def test_extras_are_not_imported(seen, module):
     assert module not in seen[3:]

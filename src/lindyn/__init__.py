@@ -9,6 +9,8 @@ from lindyn.checks import InvalidArgument
 from lindyn.citations import cite
 from lindyn.closed_form import MixedSolution, mode_curve, mode_time
 from lindyn.dynamics import Balanced, Lazy, Mixed
+from lindyn.factors import FactorModes, factor_modes, imbalance_drift, share_outside_rows
+from lindyn.inspection import inspect
 from lindyn.methods import ClosedForm, Flow, GradientDescent, Muon, Optimizer
 from lindyn.networks import TwoLayer
 from lindyn.observables import Observable, alignment, distance_to, singular_values
@@ -27,6 +29,7 @@ __all__ = [
     "Completion",
     "CustomCost",
     "DiagramSettings",
+    "FactorModes",
     "Flow",
     "GradientDescent",
     "InvalidArgument",
@@ -47,12 +50,16 @@ __all__ = [
     "cite",
     "compare",
     "distance_to",
+    "factor_modes",
+    "imbalance_drift",
+    "inspect",
     "mode_curve",
     "mode_time",
     "phase_diagram",
     "predict",
     "predict_cells",
     "published_learning_rate",
+    "share_outside_rows",
     "simulate",
     "singular_values",
     "stability_bound",

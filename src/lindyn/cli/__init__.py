@@ -1,4 +1,4 @@
-"""The command line: `lindyn demo`, `simulate`, `predict`, `regime`."""
+"""The command line: `lindyn demo`, `simulate`, `predict`, `regime`, `phase-diagram`, `inspect`."""
 
 from lindyn.cli.app import main
 

@@ -19,6 +19,8 @@ from lindyn._version import __version__
 from lindyn.cli import options as o
 from lindyn.cli.diagram_command import EXAMPLES as DIAGRAM_EXAMPLES
 from lindyn.cli.diagram_command import phase_diagram
+from lindyn.cli.inspect_command import EXAMPLES as INSPECT_EXAMPLES
+from lindyn.cli.inspect_command import inspect
 from lindyn.cli.output import (
     console,
     curve_summary,
@@ -601,3 +603,4 @@ def _print_regime(summary: dict[str, Any], most: int) -> None:
 
 
 app.command("phase-diagram", epilog=DIAGRAM_EXAMPLES)(phase_diagram)
+app.command("inspect", epilog=INSPECT_EXAMPLES)(inspect)

@@ -10,12 +10,14 @@ Examples:
 """
 
 from lindyn.plots.curves import errors, figure1, mode_growth, prediction, save_figure, singular_values
+from lindyn.plots.pairs import pair_modes
 from lindyn.plots.phase_diagrams import phase_panels, refined_panel
 
 __all__ = [
     "errors",
     "figure1",
     "mode_growth",
+    "pair_modes",
     "phase_panels",
     "prediction",
     "refined_panel",

@@ -1,0 +1,187 @@
+"""`lindyn inspect`: lazy and active modes of adapters and of other factor pairs."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from lindyn import checks
+from lindyn.cli import options as o
+from lindyn.cli.output import console, errors_console, prepare_folder, print_json
+
+if TYPE_CHECKING:
+    from lindyn.inspection import Inspection, PairReport
+
+
+def inspect(
+    path: Annotated[Path, typer.Argument(help="PEFT adapter (folder or file), or a checkpoint with --pair.")],
+    pair: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="first=NAME,second=NAME of two weights (r × d_in, d_out × r); * matches layers, [0:64] slices, "
+            ".T transposes. May be repeated."
+        ),
+    ] = None,
+    start: Annotated[Path | None, typer.Option(help="The same, before training.")] = None,
+    scale: Annotated[float | None, typer.Option(help="s of s·W2W1, instead of the config's.")] = None,
+    as_json: o.Json = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print CSV, a row for each mode.", rich_help_panel=o.OUT)
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for modes.png, modes.csv and inspection.json.", rich_help_panel=o.OUT),
+    ] = None,
+    force: o.Force = False,
+) -> None:
+    """Say which modes of an adapter are lazy and which active: singular values of ΔW = s·BA against their thresholds.
+
+    No base model is loaded, and files are never unpickled. Pairs that cannot be read are named on standard error, the
+    others are reported, and the exit code is 2.
+    """
+    from lindyn.inspection import inspect as run_inspection
+
+    if as_json and as_csv:
+        raise checks.refuse("csv", "be given instead of `json`", "both are given")
+    prepare_folder(out, force)
+    try:
+        found = run_inspection(path, pair=pair or None, start=start, scale=scale)
+    except checks.InvalidArgument as error:
+        raise checks.InvalidArgument(str(error).replace("Argument `source`", "PATH")) from error
+    if out is not None:
+        _write(found, out)
+    if as_json:
+        print_json(found.to_dict())
+    elif as_csv:
+        typer.echo(found.to_csv(), nl=False)
+    else:
+        _print(found)
+    for failure in found.failures:
+        errors_console.print(
+            f"[red]Error:[/] {_plain(failure.name)}: {_plain(failure.reason)}", highlight=False, soft_wrap=True
+        )
+    if found.failures:
+        raise typer.Exit(2)
+
+
+EXAMPLES = (
+    "Examples:  lindyn inspect my-adapter   |   lindyn inspect my-adapter --start my-adapter-at-step-0 --out report   "
+    "|   lindyn inspect model.safetensors --pair 'first=blocks.*.down.weight,second=blocks.*.up.weight' --csv"
+)
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+def _write(found: Inspection, out: Path) -> None:
+    from lindyn.plots import save_figure
+
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "inspection.json").write_text(json.dumps(found.to_dict(), indent=1) + "\n", encoding="utf-8")
+    (out / "modes.csv").write_text(found.to_csv(), encoding="utf-8")
+    if found.pairs:
+        save_figure(found.plot().figure, out / "modes.png")  # type: ignore[arg-type]
+    errors_console.print(f"Wrote {', '.join(sorted(p.name for p in out.iterdir()))} to {out}")
+
+
+def _print(found: Inspection) -> None:
+    if not found.pairs:
+        return
+    _print_pairs(found)
+    labelled = [p for p in found.pairs if p.active_modes is not None]
+    if labelled:
+        _print_starts(labelled)
+    since = _has_start(found)
+    console.print(
+        "τ: threshold by the imbalance (÷: over that of a fresh start); m₁, mₖ: largest and smallest singular "
+        "value; act.: modes above their own threshold; a₁: activity, 0 lazy to 1 active; stab., eff.: stable and "
+        "effective rank" + ("; out: share of ‖ΔW‖_F² outside row(A₀); drift: of the imbalance." if since else "."),
+        highlight=False,
+    )
+    for note, count in Counter(n for p in found.pairs for n in p.notes).items():
+        console.print(_plain(f"Note ({count} of {len(found.pairs)} pairs): {note}."), highlight=False)
+    if found.explanation:
+        console.print(_plain(found.explanation), highlight=False)
+    active, modes = sum(p.active_modes or 0 for p in labelled), sum(p.singular_values.size for p in labelled)
+    summary = [f"{active} of {modes} modes active in {len(labelled)} pairs"] if labelled else []
+    if len(labelled) < len(found.pairs):
+        summary.append(f"{len(found.pairs) - len(labelled)} pairs without label")
+    console.print(f"{'; '.join(summary)}; {found.seconds:.2f} s.", highlight=False)
+
+
+def _print_pairs(found: Inspection) -> None:
+    has_start = _has_start(found)
+    since = ("out", "drift") if has_start else ()
+    table = _table(found.source, "pair", "τ", "÷", "m₁", "mₖ", "act.", "a₁", "stab.", "eff.", *since)
+    names = _short_names([p.name for p in found.pairs])
+    for name, p in zip(names, found.pairs, strict=True):
+        m = p.singular_values
+        labelled = p.active_modes is not None
+        cells = [
+            _shown(p.nominal_threshold),
+            _shown(p.nominal_threshold / p.expected_threshold if p.expected_threshold else None, ".2f"),
+            _shown(m[0]),
+            _shown(m[-1]),
+            f"{p.active_modes}/{m.size}" if labelled else "–",
+            _shown(p.activities[0] if labelled else None, ".2f"),
+            _shown(p.stable_rank, ".1f"),
+            _shown(p.effective_rank, ".1f"),
+        ]
+        if has_start:
+            cells += [_shown(p.share_outside_rows, ".1%"), _shown(p.imbalance_drift, ".1%")]
+        table.add_row(_plain(name), *cells)
+    console.print(table)
+
+
+def _print_starts(reports: list[PairReport]) -> None:
+    """Print a row for each kind of pair: how it was started, and what the common starts would have set."""
+    kinds: dict[tuple[Any, ...], list[PairReport]] = {}
+    for p in reports:
+        kinds.setdefault((p.shape, p.rank, p.scale, p.law), []).append(p)
+    laws = reports[0].common_thresholds
+    table = _table("Starts, and the τ that the common ones set", "pairs", "start", "found", *laws)
+    for (shape, rank, scale, law), pairs in kinds.items():
+        recognised = Counter(p.recognised or "none" for p in pairs)
+        table.add_row(
+            f"{len(pairs)} of {shape[0]} × {shape[1]}, r {rank}, s {scale:.4g}",
+            law or "unknown",
+            ", ".join(n if len(recognised) == 1 else f"{n} {count}" for n, count in recognised.items()),
+            *(_shown(tau, ".2g") for tau in pairs[0].common_thresholds.values()),
+        )
+    console.print(table)
+
+
+def _has_start(found: Inspection) -> bool:
+    return any(p.imbalance_drift is not None for p in found.pairs)
+
+
+def _table(title: str, first: str, *others: str) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title=_plain(title), title_justify="left")
+    table.add_column(first, overflow="fold", min_width=10)
+    for column in others:
+        table.add_column(column, justify="right", no_wrap=column != "found")
+    return table
+
+
+def _shown(value: float | None, form: str = ".3g") -> str:
+    return "–" if value is None else format(value, form)
+
+
+def _short_names(names: list[str]) -> list[str]:
+    """Return the names without the dotted parts that all of them have, on each side of an arrow."""
+    sides = zip(*(name.split(" → ") for name in names), strict=True)
+    return [" → ".join(parts) for parts in zip(*map(_distinct_parts, sides), strict=True)]
+
+
+def _distinct_parts(names: Iterable[str]) -> list[str]:
+    parts = [name.replace(".T", "ᵀ").split(".") for name in names]
+    shared = set.intersection(*(set(p[:-1]) for p in parts))
+    return [".".join([*(part for part in p[:-1] if part not in shared), p[-1]]) for p in parts]

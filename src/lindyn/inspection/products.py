@@ -1,0 +1,134 @@
+"""Which pairs of layers are no product of two matrices, by their names and the model's config, and why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+_QUERY = ("q_proj", "query", "to_q", "q_lin", "wq")
+_KEY = ("k_proj", "key", "to_k", "k_lin", "wk")
+_VALUE = ("v_proj", "value", "to_v", "v_lin", "wv", "c_attn", "qkv_proj", "query_key_value", "Wqkv", "in_proj")
+_OUTPUT = ("o_proj", "out_proj", "to_out", "to_out.0", "out_lin", "attention.output.dense", "wo", "attn.c_proj")
+# first and second layer of the feed-forward block of known model families
+_FEED_FORWARD = (
+    (r"up_proj|gate_proj|gate_up_proj", r"down_proj"),
+    (r"intermediate\.dense", r"output\.dense"),
+    (r"c_fc", r"c_proj"),
+    (r"dense_h_to_4h", r"dense_4h_to_h"),
+    (r"DenseReluDense\.wi\w*", r"DenseReluDense\.wo"),
+    (r"feed_forward\.w[13]", r"feed_forward\.w2"),
+    (r"(?:layers?|blocks?|h)\.\d+\.(?:.*\.)?(?:fc1|lin1|linear1)", r"(?:fc2|lin2|linear2)"),
+)
+_ROTARY = ("rope_theta", "rope_scaling", "rope_parameters", "rotary_dim", "rotary_pct", "rotary_emb_base")
+_ABSOLUTE = ("position_embeddings", "wpe", "embed_positions", "position_embedding")
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is known around a pair: the names of all tensors, and the model's config.json ({} if there is none)."""
+
+    names: list[str] = field(default_factory=list)
+    config: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether two layers make a product: `text` is the refusal or None; attention heads get no lazy/active label."""
+
+    text: str | None = None
+    attention: bool = False
+    notes: tuple[str, ...] = ()
+
+
+_NO_LABEL = "a pretrained head's modes read active even with shuffled entries, so none is called lazy or active"
+
+
+def no_product(first: str, second: str, context: Context) -> Verdict:
+    """Judge two layers, named with their slices as in `FactorName`.
+
+    Refused: query-key products with rotary embeddings or normalisation in between or whose embedding is unknown,
+    attention products without the slices of one head, and feed-forward blocks, which have an activation in between.
+
+    References:
+        theory (2.9).
+
+    Examples:
+        >>> print(no_product("mlp.up_proj.weight", "mlp.down_proj.weight", Context()).text)
+        'mlp.up_proj.weight' and 'mlp.down_proj.weight' are no product of two matrices: an activation lies between them.
+    """
+    verdict = _attention(first, second, context)
+    if verdict is not None:
+        return verdict
+    a, b = _stem(first), _stem(second)
+    for one, two in _FEED_FORWARD:
+        if re.search(rf"(?:^|\.)(?:{one})$", a) and re.search(rf"(?:^|\.)(?:{two})$", b):
+            name = context.config.get("hidden_act") or context.config.get("activation_function")
+            return Verdict(_no(first, second, f"an activation{f' ({name})' if name else ''} lies between them"))
+    return Verdict()
+
+
+def _attention(first: str, second: str, context: Context) -> Verdict | None:
+    a, b = _stem(first), _stem(second)
+    if {_role(a), _role(b)} == {"query", "key"}:
+        return _query_key(first, second, context)
+    if (_role(a), _role(b)) == ("value", "output"):
+        if _several_heads(context) and not ("[" in first and "[" in second):
+            size = _head_size(context)
+            example = f"first={first}[0:{size}],second={second}[:,0:{size}]"
+            return Verdict(
+                _no(first, second, f"grouped heads are mixed by attention; slice out one head, as in {example}")
+            )
+        return Verdict(attention=True, notes=(_NO_LABEL,))
+    return None
+
+
+def _query_key(first: str, second: str, context: Context) -> Verdict:
+    block = _stem(first).rpartition(".")[0]
+    norms = [n for n in context.names if n.startswith(block) and re.search(r"\b(q|k|query|key)_?(norm|layernorm)", n)]
+    if norms:
+        return Verdict(_no(first, second, f"a normalisation ('{norms[0]}') lies between query and key"))
+    if _any_set(context.config, _ROTARY) or any("rotary" in n for n in context.names):
+        return Verdict(_no(first, second, "a rotary embedding lies between query and key"))
+    absolute = context.config.get("position_embedding_type") == "absolute" or any(
+        part in name for name in context.names for part in _ABSOLUTE
+    )
+    if not absolute:
+        reason = "without a config.json that names absolute position embeddings, a rotary embedding may lie between"
+        return Verdict(_no(first, second, f"{reason} query and key"))
+    if "[" not in first or not second.endswith(".T"):
+        size = _head_size(context)
+        key, query = (name.partition("[")[0].removesuffix(".T") for name in (first, second))
+        example = f"first={key}[0:{size}],second={query}[0:{size}].T"
+        return Verdict(_no(first, second, f"one head's is W_Qᵀ W_K; slice it out, as in {example}"))
+    return Verdict(attention=True, notes=(_NO_LABEL,))
+
+
+def _no(first: str, second: str, reason: str) -> str:
+    return f"'{first}' and '{second}' are no product of two matrices: {reason}."
+
+
+def _stem(name: str) -> str:
+    return re.sub(r"(\[.*\])?(\.T)?$", "", name).removesuffix(".weight")
+
+
+def _role(stem: str) -> str | None:
+    roles = {"query": _QUERY, "key": _KEY, "value": _VALUE, "output": _OUTPUT}
+    for role, endings in roles.items():
+        if any(stem == e or stem.endswith(f".{e}") for e in endings):
+            return role
+    return None
+
+
+def _several_heads(context: Context) -> bool:
+    return context.config.get("num_attention_heads", 2) != 1
+
+
+def _head_size(context: Context) -> int:
+    heads, size = context.config.get("num_attention_heads"), context.config.get("hidden_size")
+    return int(context.config.get("head_dim") or (size // heads if heads and size else 64))
+
+
+def _any_set(config: dict[str, Any], keys: Iterable[str]) -> bool:
+    return any(config.get(key) is not None for key in keys)
