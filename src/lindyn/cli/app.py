@@ -16,6 +16,7 @@ import typer
 
 from lindyn import checks
 from lindyn._version import __version__
+from lindyn.cli import advise_command
 from lindyn.cli import options as o
 from lindyn.cli.inspect_command import EXAMPLES as INSPECT_EXAMPLES
 from lindyn.cli.inspect_command import inspect
@@ -49,6 +50,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Simulate, predict and diagnose the training of linear networks, exactly and at any width.",
 )
+
+
+app.command(epilog=advise_command.EXAMPLES)(advise_command.advise)
 
 
 def main() -> None:

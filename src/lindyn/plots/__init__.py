@@ -9,6 +9,7 @@ Examples:
     'error per entry'
 """
 
+from lindyn.plots.advice import trade_off
 from lindyn.plots.curves import errors, figure1, mode_growth, prediction, save_figure, singular_values
 from lindyn.plots.pairs import pair_modes
 from lindyn.plots.phase_diagrams import phase_panels
@@ -22,4 +23,5 @@ __all__ = [
     "prediction",
     "save_figure",
     "singular_values",
+    "trade_off",
 ]
