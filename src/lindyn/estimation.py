@@ -65,7 +65,7 @@ def estimate_spectrum(target: Any, noise: float | None = None) -> SpectrumEstima
         >>> task = ld.SpikedMatrix(shape=(150, 250), singular_values=[90.0, 60.0], noise=2.0, key=0)
         >>> found = estimate_spectrum(task.target)
         >>> round(found.noise, 2), found.signal.round(0).tolist()
-        (1.99, [92.0, 58.0])
+        (1.99, [92.0, 61.0])
     """
     t = checks.array("target", target, 2, dtype=np.float64)
     shape = (t.shape[0], t.shape[1])

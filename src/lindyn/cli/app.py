@@ -16,8 +16,9 @@ import typer
 
 from lindyn import checks
 from lindyn._version import __version__
-from lindyn.cli import advise_command
 from lindyn.cli import options as o
+from lindyn.cli.advise_command import EXAMPLES as ADVISE_EXAMPLES
+from lindyn.cli.advise_command import advise
 from lindyn.cli.inspect_command import EXAMPLES as INSPECT_EXAMPLES
 from lindyn.cli.inspect_command import inspect
 from lindyn.cli.output import (
@@ -50,9 +51,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Simulate, predict and diagnose the training of linear networks, exactly and at any width.",
 )
-
-
-app.command(epilog=advise_command.EXAMPLES)(advise_command.advise)
 
 
 def main() -> None:
@@ -682,3 +680,4 @@ def phase_diagram(
 
 
 app.command("inspect", epilog=INSPECT_EXAMPLES)(inspect)
+app.command("advise", epilog=ADVISE_EXAMPLES)(advise)

@@ -13,6 +13,7 @@ from lindyn.plots.advice import trade_off
 from lindyn.plots.curves import errors, figure1, mode_growth, prediction, save_figure, singular_values
 from lindyn.plots.pairs import pair_modes
 from lindyn.plots.phase_diagrams import phase_panels
+from lindyn.plots.tracking import who_crossed_when
 
 __all__ = [
     "errors",
@@ -24,4 +25,5 @@ __all__ = [
     "save_figure",
     "singular_values",
     "trade_off",
+    "who_crossed_when",
 ]
