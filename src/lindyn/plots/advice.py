@@ -30,7 +30,7 @@ def trade_off(advice: Advice) -> Figure:
     """
     from matplotlib import colormaps
 
-    figure = _new_figure(2, (10.4, 4.2))
+    figure = _new_figure(2, (9.4, 3.9))
     left, right = figure.axes
     colours = colormaps["viridis"](np.linspace(0.92, 0.05, len(advice.trade_off)))
     for row, colour in zip(advice.trade_off, colours, strict=True):

@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MOST_PAIRS, _MOST_MODES = 3, 8
+_FLOOR = 1e-3  # of the largest value: what is drawn
 
 
 def who_crossed_when(
     dataset: xarray.Dataset, pairs: Sequence[str] | None = None, *, modes: int = _MOST_MODES
 ) -> Figure:
     """Draw m_k (solid) against τ_k (dashed) over the steps, a panel for each pair, a dot where a mode crosses.
+
+    Modes that stay below a thousandth of the largest value are left out.
 
     Args:
         dataset: from `RegimeTracker.dataset` or `lindyn.tracking.load_tracking`.
@@ -43,12 +46,16 @@ def who_crossed_when(
         raise checks.refuse("pairs", "name at least one pair", "it is empty")
     for name in chosen:
         checks.choice("pairs", name, known)
-    figure = _new_figure(len(chosen), (1.2 + 4.4 * len(chosen), 4.4))
+    figure = _new_figure(len(chosen), (0.8 + 4.2 * len(chosen), 4.0))
     step, crossed = dataset["step"].values, crossings(dataset)
     for ax, name in zip(figure.axes, chosen, strict=True):
         row = dataset.isel(pair=known.index(name))
         m, tau = (row[key].transpose("step", "mode").values for key in ("singular_values", "thresholds"))
-        for k in range(min(modes, m.shape[1])):
+        largest = float(np.nanmax(np.maximum(m, tau)[:, :modes]))
+        shown = (
+            np.nanmax(m, axis=0, initial=0) > _FLOOR * largest
+        )  # the others' thresholds flicker: vectors are arbitrary
+        for k in np.flatnonzero(shown[:modes]):
             colour = MODES[k % len(MODES)]
             ax.plot(step, np.where(m[:, k] > 0, m[:, k], np.nan), color=colour, linewidth=1.6)
             ax.plot(step, np.where(tau[:, k] > 0, tau[:, k], np.nan), "--", color=colour, linewidth=1.0)
@@ -58,8 +65,7 @@ def who_crossed_when(
                 if level > 0:
                     ax.plot(at, level, "o", color=colour, markersize=6, zorder=3)
         ax.set_yscale("log")
-        largest = float(np.nanmax(np.maximum(m, tau)[:, :modes]))
-        ax.set_ylim(bottom=max(1e-3 * largest, ax.get_ylim()[0]))
+        ax.set_ylim(bottom=max(_FLOOR * largest, ax.get_ylim()[0]))
         ax.margins(x=0)
         ax.set_xlabel("optimiser step")
         ax.set_title(name, fontsize=10)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from transformers import TrainerCallback
-
 from lindyn.torch.tracker import RegimeTracker
+
+try:
+    from transformers import TrainerCallback
+except ImportError as error:
+    raise ImportError(
+        "The callback of the Trainer needs transformers; install it with: pip install transformers."
+    ) from error
 
 
 class TrackerCallback(TrainerCallback):

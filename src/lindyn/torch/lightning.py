@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from lightning.pytorch.callbacks import Callback
-
 from lindyn.torch.tracker import RegimeTracker
+
+try:
+    from lightning.pytorch.callbacks import Callback
+except ImportError as error:
+    raise ImportError("The callback of Lightning needs lightning; install it with: pip install lightning.") from error
 
 
 class TrackerCallback(Callback):

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import torch
-from torch import nn
 
 from lindyn import checks
 from lindyn.factors import factor_modes, imbalance_drift
@@ -20,6 +18,12 @@ from lindyn.inspection.modules import module_pairs, numbers_of
 from lindyn.inspection.pairs import Factors, Pair, PairSpec, tied, with_column
 from lindyn.storage import whole
 from lindyn.tracking import OF_MODES, OF_PAIRS, crossings, load_tracking, tracking_dataset
+
+try:
+    import torch
+    from torch import nn
+except ImportError as error:
+    raise ImportError("lindyn.torch needs PyTorch; install it with: pip install 'lindyn[torch]'.") from error
 
 if TYPE_CHECKING:
     import xarray
