@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import lindyn as ld
+from lindyn import narrow_theory
 from lindyn.advice_theory import best_step, rate_at
 from lindyn.estimation import estimate_spectrum
-from lindyn.narrow_theory import narrow_curves
+from lindyn.narrow_theory import advance, narrow_curves
 from lindyn.phase_diagram import figure2, phase_diagram
 from lindyn.spectra import SpikedSpectrum, mean_signal_spectrum
 from test_cli import as_json, lindyn
@@ -205,34 +206,38 @@ def test_narrow_curves_are_those_of_exact_descent(shape, rank, threshold):
     assert found.test_error.min() == pytest.approx(smallest, rel=0.1)
 
 
-def test_a_rank_one_target_without_noise_follows_the_scalar_equation():
-    """(3.4) with one mode: m obeys the flow of (q, p), integrated here by SciPy from the same start."""
+@pytest.mark.slow
+def test_an_interval_of_the_narrow_flow_is_that_of_both_layers_integrated():
+    """From W2 = 0 and orthogonal rows of W1, to which (3.4) applies exactly; the flow (1.1) by SciPy."""
     from scipy.integrate import solve_ivp
 
-    s, tau, d, width = 5.0, 0.4, 400, 6
-    spectrum = SpikedSpectrum((d, d), [s], noise=0.0)
-    times = np.array([0.1, 0.4, 1.0])
-    found = narrow_curves(spectrum, width, tau, times, draws=1, seed=3)
-    rng = np.random.default_rng(3)
-    first = math.sqrt(2 * tau / d) * rng.standard_normal((1, 1, width))[0, 0]
-    rest = math.sqrt(2 * tau / d) * rng.standard_normal((d - 1, width))
+    tau, width, span = 0.7, 3, 0.8
+    x = np.array([3.0, 2.5, 1.0, 0.4, 0.0])
+    rows = np.linalg.qr(np.random.default_rng(0).standard_normal((x.size, width)))[0] * math.sqrt(2 * tau)
 
     def flow(_, state):
-        """The flow (1.1) of all rows, T = diag(s, 0 …), W2's rows beyond the first driven as well."""
-        q, p = state.reshape(2, d, width)
-        slope = p @ q.T
-        slope[0, 0] -= s
+        q, p = state.reshape(2, x.size, width)
+        slope = p @ q.T - np.diag(x)
         return -np.stack([slope.T @ p, slope @ q]).ravel()
 
-    def learned(state):
-        q, p = state.reshape(2, d, width)
-        return float(p[0] @ q[0])
+    start = np.stack([rows, np.zeros_like(rows)])
+    end = solve_ivp(flow, (0, span), start.ravel(), method="DOP853", rtol=1e-12, atol=1e-13).y[:, -1]
+    end_q, end_p = end.reshape(2, x.size, width)
+    q, p = start[0][None], start[1][None]
+    for _ in range(2):
+        q, p = advance(q, p, x, tau, span / 2)
+    np.testing.assert_allclose(p[0] @ q[0].T, end_p @ end_q.T, atol=1e-9)
 
-    start = np.zeros((2, d, width))
-    start[0, 0], start[0, 1:] = first, rest
-    runs = solve_ivp(flow, (0, times[-1]), start.ravel(), t_eval=times, rtol=1e-6, atol=1e-8)
-    reference = [learned(y) for y in runs.y.T]
-    assert found.signal_modes[:, 0] == pytest.approx(reference, abs=0.3)  # W1W1ᵀ is 2τ I to √(w/d) only
+
+def test_grouped_modes_move_as_each_mode_alone():
+    """Bartlett's triangle stands for many equal modes: the same Gram matrix in law, here its mean and spread."""
+    rng, count, width = np.random.default_rng(0), 50, 3
+    grouped = narrow_theory._group(count, width, rng, 4000)
+    gram = np.swapaxes(grouped, 1, 2) @ grouped
+    drawn = rng.standard_normal((4000, count, width))
+    plain = np.swapaxes(drawn, 1, 2) @ drawn
+    np.testing.assert_allclose(gram.mean(0), plain.mean(0), atol=1.0)
+    np.testing.assert_allclose(gram.std(0), plain.std(0), rtol=0.05)
 
 
 @pytest.mark.slow
@@ -298,6 +303,7 @@ def test_the_object_prints_every_part_and_becomes_json(advice):
     assert "curve" not in data["trade_off"][0]
 
 
+@pytest.mark.slow
 def test_the_figure_shows_the_curves_and_the_recommended_point(advice):
     left, right = advice.plot().axes
     star = next(line for line in left.lines if line.get_label() == "recommended")
@@ -308,6 +314,7 @@ def test_the_figure_shows_the_curves_and_the_recommended_point(advice):
     assert right.get_xlabel() == "steps to the smallest test error"
 
 
+@pytest.mark.slow
 def test_the_command_equals_the_library_and_writes_its_figure(advice, tmp_path):
     out = as_json("advise", "--dim", 200, "--rank", 5, "--noise", 1, "--out", tmp_path / "a")
     assert (out["threshold"], out["steps"]) == (advice.threshold, advice.steps)
@@ -322,6 +329,7 @@ def test_the_command_equals_the_library_and_writes_its_figure(advice, tmp_path):
     assert len(refused.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_the_command_reads_matrices_and_shows_examples(tmp_path):
     task = ld.SpikedMatrix(shape=(60, 80), rank=1, noise=1.0, key=2, scale=4.0)
     np.save(tmp_path / "t.npy", task.target)

@@ -79,7 +79,7 @@ def narrow_curves(
     for time in times:
         pieces = math.ceil((time - now) * float(psi.max()) / _LONGEST)
         for _ in range(pieces):
-            q, p = _advance(q, p, x, psi, threshold, (time - now) / pieces)
+            q, p = advance(q, p, x, threshold, (time - now) / pieces)
         now = time
         gram_p, gram_q = np.swapaxes(p, 1, 2) @ p, np.swapaxes(q, 1, 2) @ q
         product = gram_p @ gram_q
@@ -93,10 +93,19 @@ def narrow_curves(
     return NarrowCurves(*(np.array(part) for part in zip(*found, strict=True)))
 
 
-def _advance(
-    q: np.ndarray, p: np.ndarray, x: np.ndarray, psi: np.ndarray, tau: float, step: float
+def advance(
+    q: np.ndarray, p: np.ndarray, values: np.ndarray, threshold: float, step: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One interval of (3.4), the growth folded into the factor."""
+    """Return rows of W1ᵀ and W2 after an interval, by (3.4), up to a rotation of the hidden units.
+
+    Args:
+        q: rows of W1ᵀ in the modes of the target, (starts, modes, width), with qᵀq − pᵀp = 2τ I.
+        p: rows of W2, of the same shape.
+        values: singular value of each mode.
+        threshold: τ.
+        step: the interval Δ, at most about 4/√(s₁² + τ²).
+    """
+    x, tau, psi = values, threshold, np.hypot(values, threshold)
     sinh = np.sinh(psi * step) / psi
     cosh = np.cosh(psi * step)
     even, odd = np.sinh(2 * psi * step) / (2 * psi), sinh**2  # ∫ cosh 2ψt and ψ⁻¹∫ sinh 2ψt, from 0 to the step
