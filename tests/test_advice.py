@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import lindyn as ld
-from lindyn import narrow_theory
-from lindyn.advice_theory import best_step, rate_at
+from lindyn.advice import narrow
+from lindyn.advice.narrow import advance, narrow_curves
+from lindyn.advice.theory import best_step, rate_at
 from lindyn.estimation import estimate_spectrum
-from lindyn.narrow_theory import advance, narrow_curves
 from lindyn.phase_diagram import figure2, phase_diagram
 from lindyn.spectra import SpikedSpectrum, mean_signal_spectrum
 from test_cli import as_json, lindyn
@@ -232,7 +232,7 @@ def test_an_interval_of_the_narrow_flow_is_that_of_both_layers_integrated():
 def test_grouped_modes_move_as_each_mode_alone():
     """Bartlett's triangle stands for many equal modes: the same Gram matrix in law, here its mean and spread."""
     rng, count, width = np.random.default_rng(0), 50, 3
-    grouped = narrow_theory._group(count, width, rng, 4000)
+    grouped = narrow._group(count, width, rng, 4000)
     gram = np.swapaxes(grouped, 1, 2) @ grouped
     drawn = rng.standard_normal((4000, count, width))
     plain = np.swapaxes(drawn, 1, 2) @ drawn
@@ -348,7 +348,7 @@ def test_an_unlearnable_mode_is_said_to_be_so():
 
 
 def test_a_point_without_a_budget_is_best_over_all_steps(advice):
-    from lindyn.advice_theory import WideTheory
+    from lindyn.advice.theory import WideTheory
 
     theory = WideTheory(SpikedSpectrum(200, SIGNAL, 1.0), advice.width)
     point = best_step(theory, 1.0, rate_at(theory, 1.0, None), None, refine=True)

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lindyn.advice.narrow import narrow_curves
 from lindyn.closed_form import mode_time
-from lindyn.narrow_theory import narrow_curves
 from lindyn.prediction import stability_bound_of
 from lindyn.spectra import SpikedSpectrum
 
