@@ -1,5 +1,6 @@
 """The regime tracker, against dense singular value decompositions, across restarts and inside two trainers."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -338,6 +339,14 @@ def test_one_tensor_twice_is_no_pair():
     layer = nn.Linear(3, 3, bias=False)
     with pytest.raises(ld.InvalidArgument, match="tied"):
         RegimeTracker([(layer, layer)])
+
+
+@pytest.mark.parametrize(("module", "package"), [("huggingface", "transformers"), ("lightning", "lightning")])
+def test_a_callback_without_its_trainer_names_the_package(module, package, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.delitem(sys.modules, f"lindyn.torch.{module}", raising=False)
+    with pytest.raises(ImportError, match=f"pip install {package}"):
+        importlib.import_module(f"lindyn.torch.{module}")
 
 
 def test_the_live_table_shows_the_last_record_and_ends(monkeypatch):
