@@ -107,6 +107,13 @@ def inspections(console: Console, rounds: int) -> list[dict[str, Any]]:
         ]
 
 
+def trackers(console: Console) -> list[dict[str, Any]]:
+    """Measure the regime tracker on a small transformer, and on one layer of a large one."""
+    models = [{"dim": 384, "layers": 6, "rank": 8, "batch": 8}, {"dim": 4096, "layers": 1, "rank": 16, "batch": 1}]
+    with _announced(console, "regime tracker"):
+        return [run_fresh("tracker", **model, rounds=5) for model in models]
+
+
 def main() -> None:
     """Run everything, print the tables and the verdicts, and write the raw numbers."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
@@ -119,6 +126,7 @@ def main() -> None:
     results["inner_loops"] = inner_loops(console, rounds=6 if arguments.quick else 12)
     results["closed_forms"] = closed_forms(console)
     results["inspections"] = inspections(console, rounds=3 if arguments.quick else 7)
+    results["trackers"] = trackers(console)
     results["verdicts"] = tables.verdicts(results)
     results["seconds"] = time.perf_counter() - started
     arguments.out.parent.mkdir(parents=True, exist_ok=True)

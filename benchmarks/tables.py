@@ -13,6 +13,7 @@ from benchmarks.setting import DIM, PUBLISHED_WIDTH
 FASTER, SMALLER, OF_JAX = 500, 100, 0.8  # the acceptance ratios
 PAIR_SECONDS, ADAPTER_SECONDS = 0.01, 10  # to inspect a pair, and the adapter of a large model
 BUSY = 0.2  # cores used by others, above which the figures are called disturbed
+EVERY = 10  # steps between records of the tracker, its default
 MIB = 2**20
 LOOPS = ("simultaneous", "sequential")
 
@@ -64,7 +65,8 @@ def loop_ratios(result: dict[str, Any], loop: str) -> dict[str, float]:
 def _disturbed(results: dict[str, Any]) -> float:
     against = results["against_published"]
     parts = [r[k] for r in against["widths"] for k in ("published", "float32", "float64")]
-    parts += results["inner_loops"] + results["closed_forms"] + results["inspections"]
+    for name in ("inner_loops", "closed_forms", "inspections", "trackers"):
+        parts += results[name]
     return max(part.get("other_cores", 0.0) for part in parts)
 
 
@@ -268,6 +270,31 @@ def _inspections(results: list[dict[str, Any]]) -> Table:
     return table
 
 
+def _trackers(results: list[dict[str, Any]]) -> Table:
+    table = _table(
+        "Regime tracker on LoRA adapters of a transformer, AdamW",
+        "d",
+        "r",
+        "pairs",
+        "tokens a step",
+        "step",
+        "record",
+        "a pair",
+        f"share at one record in {EVERY} steps",
+        "others",
+    )
+    for r in results:
+        table.add_row(
+            *(f"{r[k]:,}" for k in ("dim", "rank", "pairs", "tokens")),
+            _seconds(r["seconds_step"]),
+            _seconds(r["seconds_record"]),
+            _seconds(r["seconds_record"] / r["pairs"]),
+            f"{r['seconds_record'] / EVERY / r['seconds_step']:.2%}",
+            f"{r['other_cores']:.1f}",
+        )
+    return table
+
+
 def show(console: Console, results: dict[str, Any]) -> None:
     """Print every table and the verdicts."""
     against = results["against_published"]
@@ -277,6 +304,7 @@ def show(console: Console, results: dict[str, Any]) -> None:
         _inner_loops(results["inner_loops"]),
         _closed_forms(results["closed_forms"]),
         _inspections(results["inspections"]),
+        _trackers(results["trackers"]),
     ):
         console.print()
         console.print(table)

@@ -5,6 +5,7 @@ computed) and a trajectory (what comes out), joined by `simulate`.
 """
 
 from lindyn._version import __version__
+from lindyn.advice import Advice, advise
 from lindyn.checks import InvalidArgument
 from lindyn.citations import cite
 from lindyn.closed_form import MixedSolution, mode_curve, mode_time
@@ -23,6 +24,7 @@ from lindyn.tasks import Completion, CustomCost, Regression, SpikedMatrix
 from lindyn.trajectory import Comparison, Trajectory, compare
 
 __all__ = [
+    "Advice",
     "Balanced",
     "ClosedForm",
     "Comparison",
@@ -46,6 +48,7 @@ __all__ = [
     "Trajectory",
     "TwoLayer",
     "__version__",
+    "advise",
     "alignment",
     "cite",
     "compare",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from lindyn import checks
+from lindyn.storage import whole
 
 if TYPE_CHECKING:
     import xarray
@@ -141,17 +140,12 @@ class Trajectory:
         path = Path(path)
         if path.exists() and not overwrite:
             raise FileExistsError(f"{path} exists; pass overwrite=True to replace it.")
-        path.parent.mkdir(parents=True, exist_ok=True)
         data = self.to_xarray()
         if self.final is not None:
             matrix = self.final if isinstance(self.final, np.ndarray) else self.final.matrix
             data["final_matrix"] = (("row", "column"), matrix, {"long_name": "A at the end", "units": "target"})
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
-            part = Path(scratch) / "part"
+        with whole(path) as part:
             data.to_zarr(part, mode="w", consolidated=False)
-            if path.exists():
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-            part.rename(path)
         return path
 
     @staticmethod

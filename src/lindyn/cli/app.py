@@ -17,6 +17,8 @@ import typer
 from lindyn import checks
 from lindyn._version import __version__
 from lindyn.cli import options as o
+from lindyn.cli.advise_command import EXAMPLES as ADVISE_EXAMPLES
+from lindyn.cli.advise_command import advise
 from lindyn.cli.diagram_command import EXAMPLES as DIAGRAM_EXAMPLES
 from lindyn.cli.diagram_command import phase_diagram
 from lindyn.cli.inspect_command import EXAMPLES as INSPECT_EXAMPLES
@@ -604,3 +606,4 @@ def _print_regime(summary: dict[str, Any], most: int) -> None:
 
 app.command("phase-diagram", epilog=DIAGRAM_EXAMPLES)(phase_diagram)
 app.command("inspect", epilog=INSPECT_EXAMPLES)(inspect)
+app.command("advise", epilog=ADVISE_EXAMPLES)(advise)

@@ -9,9 +9,11 @@ Examples:
     'error per entry'
 """
 
+from lindyn.plots.advice import trade_off
 from lindyn.plots.curves import errors, figure1, mode_growth, prediction, save_figure, singular_values
 from lindyn.plots.pairs import pair_modes
 from lindyn.plots.phase_diagrams import phase_panels, refined_panel
+from lindyn.plots.tracking import who_crossed_when
 
 __all__ = [
     "errors",
@@ -23,4 +25,6 @@ __all__ = [
     "refined_panel",
     "save_figure",
     "singular_values",
+    "trade_off",
+    "who_crossed_when",
 ]

@@ -1,0 +1,279 @@
+"""What the large-d theory says of a threshold, for a wide and for a narrow pair of layers, and the search over it."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from lindyn.advice.narrow import narrow_curves
+from lindyn.closed_form import mode_time
+from lindyn.prediction import stability_bound_of
+from lindyn.spectra import SpikedSpectrum
+
+SHARE_OF_BOUND = 0.1  # learning rate over the bound of stability: descent lags the flow by some 5 %
+WIDE_ERROR, SMALL_START = 0.1, 0.01  # √(d/w), and σ⁴w over the signal's entries: what counts as small
+NEAR = 0.01  # relative excess of error that is traded for fewer steps
+_NEGLIGIBLE = 1e-4  # excess of error, in units of the signal's entries
+_DECADES_BELOW, _FACTOR_ABOVE = 8, 30.0  # of the smallest, of the largest signal mode: where τ is sought
+
+
+class Curves(NamedTuple):
+    """Predicted at flow times: test error per entry, stable rank, learned strength of the detected modes."""
+
+    test_error: np.ndarray
+    stable_rank: np.ndarray
+    signal_modes: np.ndarray
+
+
+class ModeTimes(NamedTuple):
+    """Flow times at which each detected mode crosses τ, reaches half and 0.9 of its singular value (NaN: never)."""
+
+    crossing: np.ndarray
+    half: np.ndarray
+    learned: np.ndarray
+
+
+class Point(NamedTuple):
+    """The best step at one threshold."""
+
+    threshold: float
+    rate: float  # flow time a step
+    step: int
+    test_error: float
+    stable_rank: float
+    steps: np.ndarray  # of the curve
+    curve: np.ndarray  # test error at those steps
+
+
+@dataclass(frozen=True, eq=False)
+class AbstractTheory(ABC):
+    """Predictions for one spectrum, as a function of the threshold."""
+
+    spectrum: SpikedSpectrum
+
+    @property
+    def modes(self) -> np.ndarray:
+        """Singular values of the target by which the signal shows."""
+        return self.spectrum.outliers[self.spectrum.overlaps > 0]
+
+    @property
+    def signal_entry(self) -> float:
+        """‖A*‖_F²/(d_out d_in): the error of predicting zero."""
+        return float((self.spectrum.signal**2).sum()) / (float(self.spectrum.shape[0]) * self.spectrum.shape[1])
+
+    @property
+    @abstractmethod
+    def resolution(self) -> tuple[int, int]:
+        """Thresholds to try, and times of each curve."""
+
+    @abstractmethod
+    def width_at(self, threshold: float) -> int:
+        """Return the width, given or chosen."""
+
+    @abstractmethod
+    def start_variance(self, threshold: float) -> float:
+        """Return the variance n₀ of an entry of A(0)."""
+
+    @abstractmethod
+    def stability_bound(self, threshold: float) -> float:
+        """Return the largest stable flow time of a step."""
+
+    @abstractmethod
+    def horizon(self, threshold: float) -> float:
+        """Return a flow time by which every detected mode is learned: later ones only fit noise."""
+
+    @abstractmethod
+    def curves(self, threshold: float, times: np.ndarray) -> Curves:
+        """Return the predicted curves."""
+
+    @abstractmethod
+    def mode_times(self, threshold: float) -> ModeTimes:
+        """Return when each mode is learned."""
+
+
+@dataclass(frozen=True, eq=False)
+class WideTheory(AbstractTheory):
+    """Width of at least the smaller dimension: the mixed formula from zero (3.2)."""
+
+    width: int | None
+
+    @property
+    def resolution(self) -> tuple[int, int]:
+        """Thresholds to try, and times of each curve."""
+        return 64, 300
+
+    def width_at(self, threshold: float) -> int:
+        """Return the given width, or one large enough for a Gaussian start to follow the formula."""
+        if self.width is not None:
+            return self.width
+        wide = max(self.spectrum.shape) / WIDE_ERROR**2
+        small = threshold**2 / (SMALL_START * self.signal_entry)
+        return math.ceil(max(wide, sum(self.spectrum.shape), small))
+
+    def start_variance(self, threshold: float) -> float:
+        """Return n₀ = σ⁴w = τ²/w."""
+        return threshold**2 / self.width_at(threshold)
+
+    def stability_bound(self, threshold: float) -> float:
+        """Return the bound of `lindyn.rates` for a Gaussian start."""
+        width = self.width_at(threshold)
+        deviation = math.sqrt(threshold / width)
+        return float(stability_bound_of(self.spectrum, threshold, float(width), (deviation, deviation)))
+
+    def horizon(self, threshold: float) -> float:
+        """Return three times the time to learn 99 % of the slowest detected mode."""
+        slowest = self.modes[-1]
+        return 3 * float(mode_time(slowest, threshold, 0.99 * slowest))
+
+    def curves(self, threshold: float, times: np.ndarray) -> Curves:
+        """Return the curves of the spiked spectrum."""
+        found = self.spectrum.curves(threshold, times, start_variance=self.start_variance(threshold))
+        shows = self.spectrum.overlaps > 0
+        return Curves(found["test_error"], found["stable_rank"], found["signal_modes"][:, shows])
+
+    def mode_times(self, threshold: float) -> ModeTimes:
+        """Return the inverse of the mode curve."""
+        modes = self.modes
+        crossing = np.full(modes.shape, math.nan)
+        active = modes > threshold
+        crossing[active] = mode_time(modes[active], threshold, threshold)
+        return ModeTimes(crossing, mode_time(modes, threshold, modes / 2), mode_time(modes, threshold, 0.9 * modes))
+
+
+@dataclass(frozen=True, eq=False)
+class NarrowTheory(AbstractTheory):
+    """Width below both dimensions (LoRA): the λ-balanced flow (3.4), averaged over starts."""
+
+    width: int
+
+    @property
+    def resolution(self) -> tuple[int, int]:
+        """Thresholds to try, and times of each curve."""
+        return 16, 100
+
+    def width_at(self, threshold: float) -> int:
+        """Return the given width."""
+        return self.width
+
+    def start_variance(self, threshold: float) -> float:
+        """Return 0: one layer starts at zero."""
+        return 0.0
+
+    def stability_bound(self, threshold: float) -> float:
+        """Return the bound for W2 = 0 and W1 of variance 2τ/d_in."""
+        deviation = math.sqrt(2 * threshold / self.spectrum.shape[1])
+        return float(stability_bound_of(self.spectrum, threshold, float(self.width), (deviation, 0.0)))
+
+    def horizon(self, threshold: float) -> float:
+        """Return three times an estimate for the slowest detected mode, of which w/d_in is in row(A₀)."""
+        slowest = self.modes[-1]
+        share = self.width / self.spectrum.shape[1]
+        return 1.5 * (math.log(2 * slowest / (threshold * share) + 1) + 5) / math.hypot(slowest, threshold)
+
+    def curves(self, threshold: float, times: np.ndarray) -> Curves:
+        """Return the mean curves over starts."""
+        found = narrow_curves(self.spectrum, self.width, threshold, times, draws=4 if self.width <= 32 else 1)
+        return Curves(found.test_error, found.stable_rank, found.signal_modes)
+
+    def mode_times(self, threshold: float) -> ModeTimes:
+        """Return when the mean learned strength passes each level, interpolated linearly."""
+        times = np.linspace(0, self.horizon(threshold), 200)
+        learned = self.curves(threshold, times).signal_modes
+        levels = (np.full(self.modes.shape, threshold), self.modes / 2, 0.9 * self.modes)
+        return ModeTimes(*(_passing(times, learned, level, self.modes) for level in levels))
+
+
+def _passing(times: np.ndarray, learned: np.ndarray, level: np.ndarray, modes: np.ndarray) -> np.ndarray:
+    found = np.full(level.shape, math.nan)
+    for k in range(level.size):
+        above = np.flatnonzero(learned[:, k] >= level[k])
+        if level[k] < modes[k] and above.size and above[0] > 0:
+            i = int(above[0])
+            before, after = learned[i - 1, k], learned[i, k]
+            found[k] = times[i - 1] + (times[i] - times[i - 1]) * (level[k] - before) / (after - before)
+    return found
+
+
+@dataclass(frozen=True)
+class Search:
+    """Best steps over thresholds.
+
+    Attributes:
+        recommended: the fewest steps within 1 % of the smallest error that the budget allows.
+        smallest_error: the smallest predicted test error within the budget.
+        unlimited_error: the smallest without a budget.
+    """
+
+    recommended: Point
+    smallest_error: float
+    unlimited_error: float
+
+
+def rate_at(theory: AbstractTheory, threshold: float, rate: float | None) -> float:
+    """Return the flow time a step: given, or a tenth of the bound of stability."""
+    return SHARE_OF_BOUND * theory.stability_bound(threshold) if rate is None else rate
+
+
+def last_step(theory: AbstractTheory, threshold: float, rate: float) -> int:
+    """Return the step beyond which nothing but noise is learned."""
+    return max(1, math.ceil(theory.horizon(threshold) / rate))
+
+
+def highest_stable_rate(theory: AbstractTheory) -> float:
+    """Return the stability bound at the smallest threshold that is tried, where it is highest."""
+    return theory.stability_bound(10.0**-_DECADES_BELOW * float(theory.modes[-1]))
+
+
+def best_step(theory: AbstractTheory, threshold: float, rate: float, budget: int | None, *, refine: bool) -> Point:
+    """Return the step of smallest predicted test error at a threshold, within a budget of steps if there is one."""
+    last = last_step(theory, threshold, rate)
+    last = last if budget is None else min(last, budget)
+    steps = np.unique(np.linspace(0, last, theory.resolution[1]).round())
+    found = theory.curves(threshold, rate * steps)
+    k = int(np.argmin(found.test_error))
+    if refine:
+        low, high = steps[max(k - 1, 0)], steps[min(k + 1, steps.size - 1)]
+        steps = np.union1d(steps, np.linspace(low, high, theory.resolution[1]).round())
+        found = theory.curves(threshold, rate * steps)
+        k = int(np.argmin(found.test_error))
+    return Point(
+        threshold,
+        rate,
+        int(steps[k]),
+        float(found.test_error[k]),
+        float(found.stable_rank[k]),
+        steps,
+        found.test_error,
+    )
+
+
+def search(theory: AbstractTheory, rate: float | None, budget: int) -> Search | None:
+    """Search the threshold; None if the given rate is unstable at all of them."""
+    count, _ = theory.resolution
+    grid = np.geomspace(10.0**-_DECADES_BELOW * theory.modes[-1], _FACTOR_ABOVE * theory.modes[0], count)
+    rates = [(t, rate_at(theory, t, rate)) for t in grid.tolist() if rate is None or rate < theory.stability_bound(t)]
+    if not rates:
+        return None
+    points = [best_step(theory, t, r, budget, refine=False) for t, r in rates]
+    cut = [(t, r) for t, r in rates if last_step(theory, t, r) > budget]
+    unlimited = [best_step(theory, t, r, None, refine=False) for t, r in cut]
+    smallest = min(p.test_error for p in points)
+    allowed = (1 + NEAR) * smallest + _NEGLIGIBLE * theory.signal_entry
+    chosen = min((p for p in points if p.test_error <= allowed), key=lambda p: p.step)
+    return Search(
+        recommended=best_step(theory, chosen.threshold, chosen.rate, budget, refine=True),
+        smallest_error=smallest,
+        unlimited_error=min([smallest, *(p.test_error for p in unlimited)]),
+    )
+
+
+def trade_off(theory: AbstractTheory, rate: float | None, depths: Sequence[float]) -> list[Point]:
+    """Return the best steps, without a budget, at thresholds in units of the smallest detected mode."""
+    thresholds = [depth * float(theory.modes[-1]) for depth in depths]
+    stable = [t for t in thresholds if rate is None or rate < theory.stability_bound(t)]
+    return [best_step(theory, t, rate_at(theory, t, rate), None, refine=False) for t in stable]

@@ -1,0 +1,48 @@
+"""A regime tracker as a callback of Lightning. Needs the package lightning."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lindyn.torch.tracker import RegimeTracker
+
+try:
+    from lightning.pytorch.callbacks import Callback
+except ImportError as error:
+    raise ImportError("The callback of Lightning needs lightning; install it with: pip install lightning.") from error
+
+
+class TrackerCallback(Callback):
+    """Steps a tracker with Lightning's trainer, saves it with every checkpoint, and goes back with a resumed one.
+
+    Args:
+        tracker: made from the module that is trained (or layers of it); with a `path`, it is saved at every
+            checkpoint and at the end. To go on after a restart, make it with `resume=True`.
+
+    Examples:
+        Trainer(max_steps=1000, callbacks=[TrackerCallback(tracker)]).fit(module, loader)
+    """
+
+    def __init__(self, tracker: RegimeTracker):
+        self.tracker = tracker
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Go to the step that training begins at."""
+        self.tracker.seek(trainer.global_step)
+
+    def on_train_batch_end(self, trainer: Any, *args: Any, **kwargs: Any) -> None:
+        """Count the optimiser steps made so far: none while gradients accumulate."""
+        self.tracker.step(trainer.global_step)
+
+    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Save beside a checkpoint."""
+        self._save()
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        """Save, and end the live table."""
+        self._save()
+        self.tracker.close()
+
+    def _save(self) -> None:
+        if self.tracker.path is not None:
+            self.tracker.save()

@@ -1,0 +1,351 @@
+"""A tracker of regimes: singular values of factor pairs against their thresholds, while a model is training."""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from lindyn import checks
+from lindyn.factors import factor_modes, imbalance_drift
+from lindyn.inspection.modules import module_pairs, numbers_of
+from lindyn.inspection.pairs import Factors, Pair, PairSpec, tied, with_column
+from lindyn.storage import whole
+from lindyn.tracking import OF_MODES, OF_PAIRS, crossings, load_tracking, tracking_dataset
+
+try:
+    import torch
+    from torch import nn
+except ImportError as error:
+    raise ImportError("lindyn.torch needs PyTorch; install it with: pip install 'lindyn[torch]'.") from error
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.figure import Figure
+    from rich.live import Live
+    from rich.table import Table
+
+_PAIR_FIELDS = ("d_out", "d_in", "width", "scale")
+
+
+class TrackingWarning(UserWarning):
+    """A pair could not be measured; its record is NaN, and training goes on."""
+
+
+class RegimeTracker:
+    """Records which modes of factor pairs are lazy and which active while a model trains, by any optimiser.
+
+    One line in the loop, `tracker.step()` after each step of the optimiser. Every `every` steps, for each pair
+    A = s W2 W1, from its thin factors alone (float64, on the CPU): singular values m_k, thresholds
+    τ_k = ½√(g² − 4m²), activities m_k/√(m_k² + τ_k²), the drift of W1W1ᵀ − W2ᵀW2 since the start, which gradient
+    flow conserves and Adam does not, and the stable rank. The start itself is the first record.
+
+    Args:
+        pairs: a model that holds LoRA layers (PEFT) or two linear layers in a row; or name → (first, second), or
+            (first, second, scale), each factor an `nn.Linear` or a parameter: first (r, d_in), second (d_out, r).
+        every: steps between records.
+        pair: names of factors in a model, "first=NAME,second=NAME", as for `lindyn.inspect`.
+        scale: s, instead of the model's own (1 for plain layers).
+        path: zarr folder for `save`.
+        resume: go on with what is saved at `path`, if there is anything; the start stays that of the first run.
+        live: show a table in the terminal, refreshed at each record, until `close`.
+
+    Raises:
+        InvalidArgument: no pairs, factors that do not chain or cannot be read; on resuming, a record of other pairs.
+        FileExistsError: there is a record at `path`, and `resume` is not set.
+
+    Warns:
+        TrackingWarning: weights have become NaN or infinite; the record holds NaN there.
+
+    References:
+        theory (2.7), (2.9).
+
+    Examples:
+        >>> import torch
+        >>> _ = torch.manual_seed(0)
+        >>> model = torch.nn.Sequential(torch.nn.Linear(6, 4, bias=False), torch.nn.Linear(4, 5, bias=False))
+        >>> tracker = RegimeTracker(model, every=2)
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> for _ in range(4):
+        ...     optimizer.zero_grad()
+        ...     model(torch.eye(6)).square().sum().backward()
+        ...     optimizer.step()
+        ...     tracker.step()
+        >>> tracker.dataset["singular_values"].sizes["step"], tracker.dataset["step"].values.tolist()
+        (3, [0, 2, 4])
+    """
+
+    def __init__(
+        self,
+        pairs: nn.Module | Mapping[str, Any] | Sequence[Any],
+        *,
+        every: int = 10,
+        pair: PairSpec | Sequence[PairSpec] | None = None,
+        scale: float | None = None,
+        path: str | Path | None = None,
+        resume: bool = False,
+        live: bool = False,
+    ):
+        self.every = checks.integer("every", every, at_least=1)
+        if scale is not None:
+            scale = checks.number("scale", scale, above=0)
+        self._pairs = _pairs_of(pairs, pair, scale)
+        self.path = None if path is None else Path(path)
+        self._steps: list[int] = []
+        self._records: list[dict[str, np.ndarray]] = []
+        self._faulty: set[str] = set()
+        self.seconds = 0.0
+        self._live: Live | None = None
+        self._wants_live = live
+        self.count = 0
+        loaded = {p.name: p.load() for p in self._pairs}
+        measured = {name: factor_modes(*factors[:3]) for name, factors in loaded.items()}
+        sizes = ((*m.shape, m.width, m.scale) for m in measured.values())
+        self._info: dict[str, dict[str, Any]] = {
+            name: dict(zip(_PAIR_FIELDS, size, strict=True)) for name, size in zip(measured, sizes, strict=True)
+        }
+        self._modes = max(len(m.singular_values) for m in measured.values())
+        exists = self.path is not None and self.path.exists()
+        if exists and not resume:
+            raise FileExistsError(f"{self.path} holds a record; pass resume=True to go on with it, or another path.")
+        if exists and self.path is not None:
+            self._restore(self.path)
+        else:
+            self._starts = {name: (np.copy(f.first), np.copy(f.second)) for name, f in loaded.items()}
+            self.record()
+
+    def step(self, count: int | None = None) -> None:
+        """Count a step of the optimiser, and record the pairs if it is time to.
+
+        Args:
+            count: number of steps made so far, if the caller counts them; the same number twice counts once.
+
+        Raises:
+            InvalidArgument: a count below the last one; see `seek`.
+        """
+        self.count = self.count + 1 if count is None else checks.integer(
+            "count", count, at_least=self.count, remedy="call seek() to go back"
+        )  # fmt: skip
+        if self.count // self.every > self._steps[-1] // self.every:
+            self.record()
+
+    def record(self) -> None:
+        """Record all pairs now, under the present count of steps; a second record of one step replaces the first."""
+        begun = time.perf_counter()
+        now: dict[str, np.ndarray] = {n: np.full((len(self._pairs), self._modes), np.nan) for n in OF_MODES}
+        now |= {name: np.full(len(self._pairs), np.nan) for name in OF_PAIRS}
+        with torch.no_grad():
+            for i, pair in enumerate(self._pairs):
+                self._measure(i, pair, now)
+        if self._steps and self._steps[-1] == self.count:
+            self._steps.pop()
+            self._records.pop()
+        self._steps.append(self.count)
+        self._records.append(now)
+        self.seconds += time.perf_counter() - begun
+        if self._wants_live:
+            self._show()
+
+    def _measure(self, i: int, pair: Pair, now: dict[str, np.ndarray]) -> None:
+        first, second, scale, _ = pair.load()
+        try:
+            modes = factor_modes(first, second, scale)
+        except checks.InvalidArgument as error:
+            if pair.name not in self._faulty:
+                self._faulty.add(pair.name)
+                text = f"{pair.name} at step {self.count} is recorded as NaN: {error}"
+                warnings.warn(text, TrackingWarning, stacklevel=4)
+            return
+        k = len(modes.singular_values)
+        for name in OF_MODES:
+            now[name][i, :k] = getattr(modes, name)
+        for name in ("nominal_threshold", "active_modes", "stable_rank"):
+            now[name][i] = getattr(modes, name)
+        now["imbalance_drift"][i] = imbalance_drift((first, second), self._starts[pair.name])
+
+    def seek(self, step: int) -> None:
+        """Go to a step, as when training goes on from a checkpoint: later records are dropped, the count is set.
+
+        A tracker that has only its start takes `step` as that of the start.
+
+        Raises:
+            InvalidArgument: a negative step, or one before the first record.
+        """
+        step = checks.integer("step", step, at_least=0)
+        if len(self._steps) == 1 and step > self.count:
+            self._steps = [step]
+        elif step < self._steps[0]:
+            raise checks.refuse("step", f"be at least {self._steps[0]}, that of the first record", f"it is {step}")
+        kept = sum(s <= step for s in self._steps)
+        del self._steps[kept:], self._records[kept:]
+        self.count = step
+
+    @property
+    def dataset(self) -> xarray.Dataset:
+        """All records, with dimensions pair, step and mode (largest first; NaN beyond a pair's own modes)."""
+        info = {"every": self.every, "count": self.count, "seconds": self.seconds}
+        return tracking_dataset(self._info, self._steps, self._records, info)
+
+    @property
+    def crossings(self) -> xarray.DataArray:
+        """Step at which each mode crossed its threshold: see `lindyn.tracking.crossings`."""
+        return crossings(self.dataset)
+
+    @property
+    def seconds_per_record(self) -> float:
+        """Mean seconds that a record has taken, reading the factors included."""
+        return self.seconds / len(self._records)
+
+    def save(self, path: str | Path | None = None) -> Path:
+        """Write records and start as a zarr folder, whole or not at all, in place of an earlier one.
+
+        Save it with every checkpoint of the model: a tracker resumed from it then goes on without loss.
+
+        Raises:
+            InvalidArgument: no path, here or at the beginning.
+        """
+        import xarray as xr
+
+        target = self.path if path is None else Path(path)
+        if target is None:
+            raise checks.refuse("path", "be given to save", "it is not", "pass it here or to RegimeTracker")
+        starts = {
+            f"{side}_{i}": ((f"row_{side}_{i}", f"column_{side}_{i}"), factor)
+            for i, factors in enumerate(self._starts.values())
+            for side, factor in zip(("first", "second"), factors, strict=True)
+        }
+        with whole(target) as part:
+            self.dataset.to_zarr(part, mode="w", consolidated=False)
+            xr.Dataset(starts).to_zarr(part, group="start", mode="a", consolidated=False)
+        return target
+
+    def _restore(self, path: Path) -> None:
+        import xarray as xr
+
+        saved = load_tracking(path)
+        names = [str(name) for name in saved["pair"].values]
+        if names != list(self._info):
+            other = next((n for n in (*names, *self._info) if (n in names) != (n in self._info)), names[0])
+            raise checks.refuse("pairs", f"be those of the record in {path}", f"{other!r} differs", "use another path")
+        for i, (name, info) in enumerate(self._info.items()):
+            there = {field: saved[field].values[i].item() for field in _PAIR_FIELDS}
+            if there != info:
+                field = next(f for f in _PAIR_FIELDS if there[f] != info[f])
+                raise checks.refuse(
+                    "pairs",
+                    f"be those of the record in {path}",
+                    f"{field} of {name} was {there[field]}, is {info[field]}",
+                )
+        starts = xr.open_zarr(path, group="start", consolidated=False).load()
+        self._starts = {
+            name: (starts[f"first_{i}"].values, starts[f"second_{i}"].values) for i, name in enumerate(names)
+        }
+        self._steps = saved["step"].values.tolist()
+        fields = {
+            name: np.moveaxis(saved[name].transpose("pair", "step", ...).values, 1, 0)
+            for name in (*OF_MODES, *OF_PAIRS)
+        }
+        self._records = [{name: values[i] for name, values in fields.items()} for i in range(len(self._steps))]
+        info = json.loads(saved.attrs["lindyn"])
+        self.count, self.seconds = int(info["count"]), float(info["seconds"])
+
+    def plot(self, pairs: Sequence[str] | None = None) -> Figure:
+        """Draw who crossed when: see `lindyn.plots.who_crossed_when`."""
+        from lindyn.plots import who_crossed_when
+
+        return who_crossed_when(self.dataset, pairs)
+
+    def table(self) -> Table:
+        """Return the last record as a rich table: for each pair its leading modes, their thresholds, active modes."""
+        from rich.table import Table
+
+        table = Table("pair", "m₁", "τ₁", "a₁", "active", "stable rank", "drift", title=f"step {self._steps[-1]:,}")
+        now = self._records[-1]
+        for i, name in enumerate(self._info):
+            lead = (f"{now[key][i, 0]:.3g}" for key in OF_MODES)
+            modes = int(np.sum(np.isfinite(now["singular_values"][i])))
+            active = "–" if np.isnan(now["active_modes"][i]) else f"{now['active_modes'][i]:.0f} of {modes}"
+            rest = (f"{now['stable_rank'][i]:.2f}", f"{now['imbalance_drift'][i]:.2g}")
+            table.add_row(name, *lead, active, *rest)
+        return table
+
+    def _show(self) -> None:
+        from rich.live import Live
+
+        if self._live is None:
+            self._live = Live(self.table(), auto_refresh=False)
+            self._live.start()
+        self._live.update(self.table(), refresh=True)
+
+    def close(self) -> None:
+        """End the live table; further steps are still recorded."""
+        if self._live is not None:
+            self._live.stop()
+            self._live, self._wants_live = None, False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        """Pairs, records and what they cost, in one line."""
+        return (
+            f"RegimeTracker({len(self._pairs)} pairs, {len(self._steps)} records at steps {self._steps[0]} … "
+            f"{self._steps[-1]}, one in {self.every}, {1e3 * self.seconds_per_record:.3g} ms each)"
+        )
+
+
+def _pairs_of(
+    pairs: nn.Module | Mapping[str, Any] | Sequence[Any],
+    pair: PairSpec | Sequence[PairSpec] | None,
+    scale: float | None,
+) -> list[Pair]:
+    if isinstance(pairs, nn.Module):
+        single = isinstance(pair, str) or (isinstance(pair, tuple) and all(isinstance(p, str) for p in pair))
+        specs: list[Any] = [] if pair is None else [pair] if single else list(pair)
+        found = module_pairs(pairs, specs, scale)
+    elif pair is not None:
+        raise checks.refuse("pair", "come with a model", "`pairs` lists the factors themselves")
+    elif isinstance(pairs, Mapping) or (isinstance(pairs, Sequence) and not isinstance(pairs, str)):
+        items = pairs.items() if isinstance(pairs, Mapping) else ((f"pair {i}", p) for i, p in enumerate(pairs, 1))
+        found = [_given(str(name), factors, scale) for name, factors in items]
+    else:
+        raise checks.refuse("pairs", "be a model, or pairs of layers or parameters", f"it is {type(pairs).__name__}")
+    if not found:
+        raise checks.refuse("pairs", "hold at least one pair", "it is empty")
+    return found
+
+
+def _given(name: str, factors: Any, scale: float | None) -> Pair:
+    if not isinstance(factors, Sequence) or len(factors) not in {2, 3}:
+        raise checks.refuse("pairs", "hold (first, second) or (first, second, scale)", f"{name!r} is {factors!r}")
+    layers, own = factors[:2], factors[2] if len(factors) == 3 else 1.0
+    weights = []
+    for side, layer in zip(("first", "second"), layers, strict=True):
+        weight = layer.weight if isinstance(layer, nn.Linear) else layer
+        if not isinstance(weight, torch.Tensor):
+            raise checks.refuse(
+                "pairs", "hold nn.Linear layers or parameters", f"the {side} of {name!r} is {type(layer).__name__}"
+            )
+        weights.append(weight)
+    if weights[0] is weights[1]:
+        raise tied(f"the first of {name}", "the second")
+    return Pair(name, partial(_load, name, layers, checks.number("scale", own if scale is None else scale, above=0)))
+
+
+def _load(name: str, layers: Sequence[Any], scale: float) -> Factors:
+    first, second = (
+        numbers_of(layer.weight if isinstance(layer, nn.Linear) else layer, f"{name}, {side}")
+        for side, layer in zip(("first", "second"), layers, strict=True)
+    )
+    if isinstance(layers[0], nn.Linear) and layers[0].bias is not None:
+        first = with_column(first, numbers_of(layers[0].bias, f"{name}, bias"))
+    return Factors(first, second, scale)
