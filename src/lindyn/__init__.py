@@ -10,8 +10,10 @@ from lindyn.citations import cite
 from lindyn.closed_form import MixedSolution, mode_curve, mode_time
 from lindyn.dynamics import Balanced, Lazy, Mixed
 from lindyn.factors import FactorModes, factor_modes, imbalance_drift, share_outside_rows
+from lindyn.initialisation import StartReport, lora_weights, mixed_weights
 from lindyn.inspection import inspect
 from lindyn.methods import ClosedForm, Flow, GradientDescent, Muon, Optimizer
+from lindyn.narrow import FactorFlow, NarrowSolution
 from lindyn.networks import TwoLayer
 from lindyn.observables import Observable, alignment, distance_to, singular_values
 from lindyn.parametrizations import Parametrization
@@ -29,6 +31,7 @@ __all__ = [
     "Completion",
     "CustomCost",
     "DiagramSettings",
+    "FactorFlow",
     "FactorModes",
     "Flow",
     "GradientDescent",
@@ -37,12 +40,14 @@ __all__ = [
     "Mixed",
     "MixedSolution",
     "Muon",
+    "NarrowSolution",
     "Observable",
     "Optimizer",
     "Parametrization",
     "Regression",
     "SpikedMatrix",
     "StabilityWarning",
+    "StartReport",
     "Trajectory",
     "TwoLayer",
     "__version__",
@@ -53,6 +58,8 @@ __all__ = [
     "factor_modes",
     "imbalance_drift",
     "inspect",
+    "lora_weights",
+    "mixed_weights",
     "mode_curve",
     "mode_time",
     "phase_diagram",

@@ -72,6 +72,12 @@ def _outside(basis: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.nda
     return q[:, :kept], s[:kept, None] * mix[:kept]
 
 
+def _triangle(*blocks: np.ndarray) -> np.ndarray:
+    """R of a QR decomposition of stacked blocks: RᵀR is the sum of their Gram matrices."""
+    r: Any = np.linalg.qr(np.concatenate(blocks), mode="r")
+    return r
+
+
 class AbstractFactors(abc.ABC):
     """Two factors that move on C(A) = ½‖A − T‖_F² from a given start; computed in float64."""
 
@@ -139,9 +145,7 @@ class AbstractFactors(abc.ABC):
         size = float(np.sum(self.target_values**2))
         for state in self._states(times):
             inner, outer, rest_in, rest_out = self._split(state)
-            r_in, r_out = (
-                np.linalg.qr(np.concatenate(x), mode="r") for x in ((inner, rest_in), (outer, rest_out))
-            )
+            r_in, r_out = _triangle(inner, rest_in), _triangle(outer, rest_out)
             s = np.linalg.svd(r_out @ r_in.T, compute_uv=False)
             s = np.pad(s, (0, max(0, modes - s.size)))[:modes]
             overlap = float(self.target_values @ np.sum(inner * outer, axis=1))
@@ -188,7 +192,7 @@ class NarrowSolution(AbstractFactors):
         >>> first = np.array([[1.0, 0.0, 0.0]])  # one hidden unit, τ = ½
         >>> solution = NarrowSolution(np.diag([3.0, 2.0, 1.0]), first, np.zeros((3, 1)))
         >>> solution.singular_values([0.0, 0.1, 100.0]).round(4).tolist()
-        [[0.0], [0.3244], [3.0]]
+        [[0.0], [0.3008], [3.0]]
     """
 
     def __init__(self, target: Any, first: Any, second: Any, threshold: float | None = None):
@@ -202,9 +206,7 @@ class NarrowSolution(AbstractFactors):
         self._c, self._e = (large, small) if self._tau >= 0 else (small, large)
         outside_in = self._cuts[2] - self._cuts[1]
         outside_out = self._start.shape[0] - self._cuts[2]
-        self._exponents = np.concatenate(
-            [psi, -psi, np.full(outside_in, self._tau), np.full(outside_out, -self._tau)]
-        )
+        self._exponents = np.concatenate([psi, -psi, np.full(outside_in, self._tau), np.full(outside_out, -self._tau)])
 
     def _states(self, times: np.ndarray) -> Iterator[Rows]:
         state, now = self._rotate(self._start, 1.0), 0.0
@@ -231,7 +233,7 @@ class NarrowSolution(AbstractFactors):
         np.divide(np.expm1(2 * exponent), 2 * h, out=phi, where=np.abs(exponent) > 1e-300)
         root, growth = np.sqrt(phi)[:, None], np.exp(exponent)[:, None]
         for _ in range(max(1, parts)):
-            r = np.linalg.qr(np.concatenate([np.eye(self.width), root * state]), mode="r")
+            r = _triangle(np.eye(self.width), root * state)
             state = solve_triangular(r, (growth * state).T, trans="T", check_finite=False).T
         return state
 
