@@ -9,6 +9,7 @@ from lindyn.checks import InvalidArgument
 from lindyn.citations import cite
 from lindyn.closed_form import MixedSolution, mode_curve, mode_time
 from lindyn.dynamics import Balanced, Lazy, Mixed
+from lindyn.factor_prediction import predict_factors
 from lindyn.factors import FactorModes, factor_modes, imbalance_drift, share_outside_rows
 from lindyn.initialisation import StartReport, lora_weights, mixed_weights
 from lindyn.inspection import inspect
@@ -65,6 +66,7 @@ __all__ = [
     "phase_diagram",
     "predict",
     "predict_cells",
+    "predict_factors",
     "published_learning_rate",
     "share_outside_rows",
     "simulate",

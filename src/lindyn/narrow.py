@@ -18,7 +18,7 @@ from __future__ import annotations
 import abc
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -32,8 +32,21 @@ Rows = Float[np.ndarray, "rows w"]
 LONGEST_STEP = 8.0
 
 
-def decompose(target: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return U (d_out, k), s (k,), V (d_in, k) of T = U diag(s) Vᵀ, without singular values that are rounding.
+class TargetModes(NamedTuple):
+    """T = left diag(values) rightᵀ, k positive singular values, largest first."""
+
+    left: Float[np.ndarray, "d_out k"]
+    values: Float[np.ndarray, " k"]
+    right: Float[np.ndarray, "d_in k"]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape (d_out, d_in) of T."""
+        return self.left.shape[0], self.right.shape[0]
+
+
+def target_modes(target: Any) -> TargetModes:
+    """Return the thin singular value decomposition of T, without singular values that are rounding.
 
     Args:
         target: T, or a pair (left, right) of factors (d_out, k) and (k, d_in) with T = left·right, which is never
@@ -43,7 +56,7 @@ def decompose(target: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         InvalidArgument: factors that do not chain, or entries that are not finite.
 
     Examples:
-        >>> u, s, v = decompose(([[3.0], [4.0]], [[0.0, 2.0]]))
+        >>> u, s, v = target_modes(([[3.0], [4.0]], [[0.0, 2.0]]))
         >>> s.tolist(), ((u * s) @ v.T).round(12).tolist()
         ([10.0], [[0.0, 6.0], [0.0, 8.0]])
     """
@@ -54,13 +67,12 @@ def decompose(target: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         right = checks.array("target[1]", target[1], 2, dtype=np.float64, shape=(left.shape[1], None))
         (basis_out, r_out), (basis_in, r_in) = np.linalg.qr(left), np.linalg.qr(right.T)
         u, s, vt = np.linalg.svd(r_out @ r_in.T, full_matrices=False)
-        u, v, eps = basis_out @ u, basis_in @ vt.T, np.finfo(np.float64).eps
+        u, v = basis_out @ u, basis_in @ vt.T
     else:
-        matrix = checks.array("target", target, 2)
-        u, s, vt = np.linalg.svd(matrix.astype(np.float64), full_matrices=False)
-        v, eps = vt.T, np.finfo(matrix.dtype).eps
-    kept = int(np.count_nonzero(s > s[0] * max(u.shape[0], v.shape[0]) * eps)) if s[0] > 0 else 0
-    return u[:, :kept], s[:kept], v[:, :kept]
+        u, s, vt = np.linalg.svd(checks.array("target", target, 2, dtype=np.float64), full_matrices=False)
+        v = vt.T
+    kept = int(np.count_nonzero(s > s[0] * max(u.shape[0], v.shape[0]) * np.finfo(np.float64).eps)) if s[0] > 0 else 0
+    return TargetModes(u[:, :kept], s[:kept], v[:, :kept])
 
 
 def _outside(basis: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -90,10 +102,10 @@ class AbstractFactors(abc.ABC):
             )
         self.dtype = result_dtype(w1, w2)
         self.shape = (w2.shape[0], w1.shape[1])
-        self._left, self.target_values, self._right = decompose(target)
-        target_shape = (self._left.shape[0], self._right.shape[0])
-        if target_shape != self.shape:
-            raise checks.refuse("target", f"have the shape {self.shape} of the product", f"its shape is {target_shape}")
+        modes = target if isinstance(target, TargetModes) else target_modes(target)
+        self._left, self.target_values, self._right = modes
+        if modes.shape != self.shape:
+            raise checks.refuse("target", f"have the shape {self.shape} of the product", f"its shape is {modes.shape}")
         w1, w2 = w1.astype(np.float64), w2.astype(np.float64)
         if not (w1.any() or w2.any()):
             raise checks.refuse(
@@ -171,7 +183,7 @@ class NarrowSolution(AbstractFactors):
     composed of steps of √(s₁² + τ²)Δt ≤ 8 so that it holds at any time. A step costs O((k + w)w²), k the rank of T.
 
     Args:
-        target: T, shape (d_out, d_in), or a pair (left, right) of factors with T = left·right.
+        target: T, shape (d_out, d_in), a pair (left, right) of factors with T = left·right, or its `target_modes`.
         first: W1(0), shape (w, d_in).
         second: W2(0), shape (d_out, w).
         threshold: signed τ to use instead of the mean tr(D)/2w.
@@ -246,7 +258,7 @@ class FactorFlow(AbstractFactors):
     T, and some 15 evaluations for each √(s₁² + τ²)Δt ≈ 1.
 
     Args:
-        target: T, shape (d_out, d_in), or a pair (left, right) of factors with T = left·right.
+        target: T, shape (d_out, d_in), a pair (left, right) of factors with T = left·right, or its `target_modes`.
         first: W1(0), shape (w, d_in).
         second: W2(0), shape (d_out, w).
         weight_decay: μ ≥ 0 on both layers, or a pair (μ₁, μ₂), per unit of flow time.
