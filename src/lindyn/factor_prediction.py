@@ -321,7 +321,7 @@ def _mixed_records(net: TwoLayer, modes: TargetModes, times: np.ndarray, decay: 
 
 
 def _stability(net: TwoLayer, modes: TargetModes, clock: _Clock) -> tuple[float, float]:
-    """Factor to the bound of stability, 2(1 + β)/ηκ, and the relative error of the fastest rate, ½ηκ(1 + β)/(1 − β)²."""
+    """Distance to the bound of stability, 2(1 + β)/ηκ, and relative error of the top rate, ½ηκ(1 + β)/(1 − β)²."""
     first = float(np.linalg.norm(net.w1, 2) ** 2 + np.linalg.norm(net.w2, 2) ** 2)
     highest = float(modes.values[0]) if modes.values.size else 0.0
     move = clock.per_step * max(first, 2 * math.hypot(highest, net.threshold))
