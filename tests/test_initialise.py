@@ -1,5 +1,7 @@
 """Initialisers: the weights they make, and SGD from them in PyTorch against the formulas they promise."""
 
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -296,6 +298,16 @@ def test_peft_layers_that_are_no_product_are_refused_untouched(peft):
     reject(merged, "unmerge it first")
     reject(adapted(peft), "be one of default", adapter="other")
     reject(adapted(peft), "greater than 0", threshold=0.0)
+
+
+@slow
+def test_without_pytorch_the_extra_is_named():
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "try:\n    import lindyn.torch\nexcept ImportError as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "lindyn.torch needs PyTorch; install it with: pip install 'lindyn[torch]'."
 
 
 LINEAR = torch.nn.Linear
