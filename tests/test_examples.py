@@ -54,6 +54,8 @@ def test_bottleneck_with_a_wanted_rank():
     result = run("bottleneck_with_a_wanted_rank")
     active, lazy = result["active"], result["lazy"]
     assert active["modes"] == 3
-    assert active["fourth"] < 0.1 < 0.5 < lazy["fourth"]
-    assert active["test_error"] < 0.06 < 0.6 < lazy["test_error"]
+    assert active["fourth"] < 0.1
+    assert lazy["fourth"] > 0.5
+    assert active["test_error"] < 0.06
+    assert lazy["test_error"] > 0.6
     assert max(active["gap"], lazy["gap"]) < 0.01

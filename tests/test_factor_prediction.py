@@ -68,9 +68,9 @@ def predicted(start, target, steps, options, **more):
 @pytest.mark.parametrize(("ratio", "bound", "mean_bound"), [(1, 0.004, 0.02), (4, 0.004, 0.03), (16, 0.004, 0.03)])
 def test_lora_on_a_linear_teacher(ratio, bound, mean_bound):
     """d = 512, r = 8, Kaiming A, B = 0, η·2ψ = 0.01; LoRA+ with η_B/η_A = 4 and 16."""
-    values = [1.0, 0.85, 0.7, 0.6]
+    values = [1.0, 0.9, 0.8, 0.7]
     target, start = teacher(512, values), kaiming(512, 8)
-    options, steps = setting(512, 8, values, ratio=ratio)
+    options, steps = setting(512, 8, values, ratio=ratio, span=5.0)
     trained, thresholds = sgd(start, target, steps, steps // 20, **options)
     run = predicted(start, target, steps, options)
     assert "flow of these factors" in run.info["why"]
