@@ -47,3 +47,15 @@ def test_low_rank_bias_in_mixed_and_none_in_lazy():
     assert result["lazy"]["test_error"] > 0.5
     assert result["mixed"]["effective_rank"] < 4
     assert result["lazy"]["effective_rank"] > 20
+
+
+@pytest.mark.slow
+def test_bottleneck_with_a_wanted_rank():
+    result = run("bottleneck_with_a_wanted_rank")
+    active, lazy = result["active"], result["lazy"]
+    assert active["modes"] == 3
+    assert active["fourth"] < 0.1
+    assert lazy["fourth"] > 0.5
+    assert active["test_error"] < 0.06
+    assert lazy["test_error"] > 0.6
+    assert max(active["gap"], lazy["gap"]) < 0.01

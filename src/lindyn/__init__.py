@@ -10,9 +10,12 @@ from lindyn.checks import InvalidArgument
 from lindyn.citations import cite
 from lindyn.closed_form import MixedSolution, mode_curve, mode_time
 from lindyn.dynamics import Balanced, Lazy, Mixed
+from lindyn.factor_prediction import predict_factors
 from lindyn.factors import FactorModes, factor_modes, imbalance_drift, share_outside_rows
+from lindyn.initialisation import StartReport, lora_weights, mixed_weights
 from lindyn.inspection import inspect
 from lindyn.methods import ClosedForm, Flow, GradientDescent, Muon, Optimizer
+from lindyn.narrow import FactorFlow, NarrowSolution
 from lindyn.networks import TwoLayer
 from lindyn.observables import Observable, alignment, distance_to, singular_values
 from lindyn.parametrizations import Parametrization
@@ -31,6 +34,7 @@ __all__ = [
     "Completion",
     "CustomCost",
     "DiagramSettings",
+    "FactorFlow",
     "FactorModes",
     "Flow",
     "GradientDescent",
@@ -39,12 +43,14 @@ __all__ = [
     "Mixed",
     "MixedSolution",
     "Muon",
+    "NarrowSolution",
     "Observable",
     "Optimizer",
     "Parametrization",
     "Regression",
     "SpikedMatrix",
     "StabilityWarning",
+    "StartReport",
     "Trajectory",
     "TwoLayer",
     "__version__",
@@ -56,11 +62,14 @@ __all__ = [
     "factor_modes",
     "imbalance_drift",
     "inspect",
+    "lora_weights",
+    "mixed_weights",
     "mode_curve",
     "mode_time",
     "phase_diagram",
     "predict",
     "predict_cells",
+    "predict_factors",
     "published_learning_rate",
     "share_outside_rows",
     "simulate",

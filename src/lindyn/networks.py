@@ -17,7 +17,7 @@ import psutil
 from jaxtyping import Float
 
 from lindyn import checks
-from lindyn.parametrizations import Parametrization, exponents, pytorch_default, standard
+from lindyn.parametrizations import Parametrization, exponents, lora, pytorch_default, standard
 from lindyn.precision import result_dtype
 
 Shape = int | tuple[int, int]
@@ -309,8 +309,11 @@ class TwoLayer:
             return replace(mirror, w1=mirror.w2.T.copy(), w2=mirror.w1.T.copy(), law="λ-balanced, side 'out'")
         dtype = checks.precision("dtype", dtype) if start is None else start.dtype
         width = checks.integer("width", width, at_least=1, at_most=d_in, remedy="or use `orthogonal`, which is wide")
-        u, s, vt = np.linalg.svd(np.zeros((d_out, d_in)) if start is None else start, full_matrices=False)
-        rank = int(np.sum(s > s[0] * max(d_out, d_in) * np.finfo(s.dtype).eps)) if s[0] > 0 else 0
+        if start is None or not start.any():
+            u, s, vt, rank = np.zeros((d_out, 0)), np.zeros(0), np.zeros((0, d_in)), 0
+        else:
+            u, s, vt = np.linalg.svd(start, full_matrices=False)
+            rank = int(np.sum(s > s[0] * max(d_out, d_in) * np.finfo(s.dtype).eps))
         if rank > width:
             raise checks.refuse("width", f"be at least the rank {rank} of `start`", f"it is {width}")
         psi = np.hypot(s[:rank], tau)
@@ -357,21 +360,9 @@ class TwoLayer:
             >>> round(TwoLayer.lora((64, 64), rank=8, scale=2.0).threshold, 6)  # s/6
             0.333333
         """
-        d_out, d_in = checks.matrix_shape("shape", shape)
-        r = checks.integer("rank", rank, at_least=1, at_most=min(d_out, d_in))
-        s = checks.number("scale", scale, above=0)
-        law = Parametrization(
-            name="LoRA",
-            width=r,
-            variance_in=1 / (3 * d_in) if variance is None else checks.number("variance", variance, at_least=0),
-            variance_out=0.0,
-            multiplier=s,
-            rate_out=checks.number("rate_ratio", rate_ratio, above=0),
-            distribution="uniform" if variance is None else "normal",
-        )
-        net = TwoLayer.parametrized((d_out, d_in), law, key, dtype=dtype)
-        # narrow (2.7): the threshold is |u₁²σ₁² d_in − u₂²σ₂² d_out|/2, not σ²w
-        return replace(net, threshold=0.5 * d_in * law.units[0] ** 2 * law.variance_in)
+        law = lora(shape, rank, scale=scale, variance=variance, rate_ratio=rate_ratio)
+        net = TwoLayer.parametrized(shape, law, key, dtype=dtype)
+        return replace(net, threshold=0.5 * net.shape[1] * law.units[0] ** 2 * law.variance_in)  # narrow (2.7)
 
     @staticmethod
     def from_weights(w1: Any, w2: Any, *, threshold: float | None = None) -> TwoLayer:

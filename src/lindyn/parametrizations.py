@@ -136,5 +136,47 @@ def mup(shape: int | tuple[int, int], *, width: int) -> Parametrization:
     return Parametrization("maximal update", w, 1 / d_in, 1 / w**2, rate_in=w, rate_out=1 / w)
 
 
+def lora(
+    shape: int | tuple[int, int],
+    rank: int,
+    *,
+    scale: float = 1.0,
+    variance: float | None = None,
+    rate_ratio: float = 1.0,
+) -> Parametrization:
+    """Return LoRA's law, ΔW = s·BA with B = 0: A uniform of variance 1/(3 d_in), the common default, or Gaussian.
+
+    Its hidden layer is narrow: the threshold on singular values of ΔW is √(η_B/η_A)·s d_in σ_A²/2 (2.7), not the
+    wide network's `Parametrization.threshold`.
+
+    Args:
+        shape: (d_out, d_in) of the adapted layer.
+        rank: LoRA rank r.
+        scale: s = α/r, or α/√r for rank-stabilised LoRA.
+        variance: σ_A² of Gaussian entries; left out, Kaiming-uniform with a = √5.
+        rate_ratio: η_B/η_A of LoRA+; the nominal learning rate is η_A.
+
+    Raises:
+        InvalidArgument: a rank, scale, variance or ratio that cannot be used.
+
+    References:
+        theory (2.7).
+
+    Examples:
+        >>> lora((64, 64), rank=8, scale=2.0).variance_in * 192
+        1.0
+    """
+    d_out, d_in = checks.matrix_shape("shape", shape)
+    return Parametrization(
+        name="LoRA",
+        width=checks.integer("rank", rank, at_least=1, at_most=min(d_out, d_in)),
+        variance_in=1 / (3 * d_in) if variance is None else checks.number("variance", variance, at_least=0),
+        variance_out=0.0,
+        multiplier=checks.number("scale", scale, above=0),
+        rate_out=checks.number("rate_ratio", rate_ratio, above=0),
+        distribution="uniform" if variance is None else "normal",
+    )
+
+
 def _width(width: int) -> int:
     return checks.integer("width", width, at_least=1, remedy="a network needs a hidden unit")
