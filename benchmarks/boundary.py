@@ -10,9 +10,11 @@ As d → ∞ at fixed u = σ²w/d, the signal's modes s_k = d a_k follow (3.2) i
 
     min over t of  Σ_k (a_k − m_k(t)/d)² + (1 − e^{−2τt})²,
 
-a function of u alone. For small u the signal arrives at t = ln(2s_K/τ)/(2s_K), by when the bulk has been learned by the
-share v ≈ (u/a_K) ln(2a_K/u): the error falls as v², so the contour at ε does not stand at u ∝ √ε, but is shifted by the
-logarithm. At finite d the bulk is not quite lazy, a relative correction of order √d/τ ~ 1/(u√d).
+a function of u alone. For small u the last signal mode arrives at t = ln(2s_K/τ)/(2s_K), and what is missing of it then
+decays as e^{−2s_K t}; the best moment is when that is as small as the share v = 2τt of the bulk learned by then:
+v = (u/a_K) ln(2a_K²/(u v)). The error falls as v², so the contour at ε does not stand at u ∝ √ε, but is shifted by two
+logarithms, v ≈ (2u/a_K) ln(1/u). At finite d the learned signal modes carry noise, a floor of 2K/d, so that contours
+move as 1/d.
 """
 
 from __future__ import annotations
@@ -47,17 +49,18 @@ def smallest_errors(dim: int, source: str, u: np.ndarray, seed: int = 0) -> np.n
 
 def limit_errors(u: np.ndarray) -> np.ndarray:
     """Return the limit d → ∞ of the smallest test error."""
-    dim = 10**12
-    settings = DiagramSettings(variance_exponents=(0.0,), width_exponents=(1.0,), shape=(dim, dim), rank=RANK)
-    a = settings.signal_spectrum() / dim
+    a = _limit_signal()
     t = np.geomspace(1e-3, 1e3, 40_000)[:, None]
     found = [(((a - mode_curve(a, v, t)) ** 2).sum(axis=1) + np.expm1(-2 * v * t[:, 0]) ** 2).min() for v in u]
     return np.array(found)
 
 
 def crossing(u: np.ndarray, errors: np.ndarray, level: float) -> float:
-    """Return u where the error rises through a level, by linear interpolation in ln u."""
-    k = int(np.flatnonzero((errors[:-1] < level) & (errors[1:] >= level))[0])
+    """Return u where the error rises through a level, by linear interpolation in ln u; NaN if it does not."""
+    rises = np.flatnonzero((errors[:-1] < level) & (errors[1:] >= level))
+    if rises.size == 0:
+        return float("nan")
+    k = int(rises[0])
     share = (level - errors[k]) / (errors[k + 1] - errors[k])
     return float(np.exp(np.log(u[k]) + share * np.log(u[k + 1] / u[k])))
 
@@ -71,10 +74,36 @@ def measure(largest: int) -> dict[str, Any]:
     for dim in (d for d in SIMULATED if d <= largest):
         draws = [smallest_errors(dim, "descend", coarse, seed) for seed in (0, 1)]
         curves["simulated", dim] = coarse, np.mean(draws, axis=0)
-    return {
-        "curves": curves,
-        "crossings": {key: [crossing(u, e, level) for level in LEVELS] for key, (u, e) in curves.items()},
-    }
+    crossings = {key: [crossing(u, e, level) for level in LEVELS] for key, (u, e) in curves.items()}
+    return {"curves": curves, "crossings": crossings}
+
+
+def logarithmic_law(u: np.ndarray) -> np.ndarray:
+    """Return v², v = (u/a_K) ln(2a_K²/(u v)): what the limit is for small u."""
+    last = _limit_signal()[-1]
+    v = u.copy()
+    for _ in range(100):
+        v = (u / last) * np.log(2 * last**2 / (u * v))
+    return v**2
+
+
+def logarithm_slope() -> float:
+    """Return the slope of √ε a_K/u against ln(1/u) of the limit at small u, which tends to 2 by the logarithmic law."""
+    u = np.geomspace(1e-6, 1e-4, 9)
+    return float(np.polyfit(np.log(1 / u), np.sqrt(limit_errors(u)) * _limit_signal()[-1] / u, 1)[0])
+
+
+def _limit_signal() -> np.ndarray:
+    dim = 10**12
+    settings = DiagramSettings(variance_exponents=(0.0,), width_exponents=(1.0,), shape=(dim, dim), rank=RANK)
+    return settings.signal_spectrum() / dim
+
+
+def shifts(found: dict[str, Any], kind: str, k: int) -> tuple[list[int], np.ndarray]:
+    """Return dimensions and |u/u_limit − 1| of contour k."""
+    dims = [d for (which, d) in found["crossings"] if which == kind]
+    limit = found["crossings"]["limit", 0][k]
+    return dims, np.abs(np.array([found["crossings"][kind, d][k] for d in dims]) / limit - 1)
 
 
 def draw(found: dict[str, Any]) -> Figure:
@@ -89,21 +118,21 @@ def draw(found: dict[str, Any]) -> Figure:
             left.plot(u, errors, color=colours[dim], linewidth=1.1, label=f"predicted, d = {dim:,}")
         else:
             left.plot(u, errors, "o", color=colours[dim], markersize=4, label=f"simulated, d = {dim}")
+    small = np.geomspace(2e-3, 0.08, 50)
+    left.plot(small, logarithmic_law(small), ":", color="black", label="$v^2$, $v = (u/a_K)\\ln(2a_K^2/uv)$")
     for level in LEVELS:
         left.axhline(level, color="#bbbbbb", linewidth=0.6)
-    left.set(xscale="log", xlabel="$\\sigma^2 w / d$", ylabel="smallest test error (per entry)", ylim=(0, 0.52))
+    left.set(xscale="log", xlabel="$u = \\sigma^2 w / d$", ylabel="smallest test error (per entry)", ylim=(0, 0.52))
     left.legend(frameon=False, fontsize=7)
-    limit = np.array(found["crossings"]["limit", 0])
     for k, level in enumerate(LEVELS):
-        for kind, style in (("predicted", "-"), ("simulated", "o")):
-            dims = [d for (what, d) in found["crossings"] if what == kind]
-            shift = [found["crossings"][kind, d][k] / limit[k] - 1 for d in dims]
-            right.plot(dims, np.abs(shift), style, color=f"C{k}", label=f"{level:g}, {kind}")
+        right.plot(*shifts(found, "predicted", k), color=f"C{k}", label=f"predicted, error {level:g}")
+        right.plot(*shifts(found, "simulated", k), "o", color=f"C{k}", markersize=5)
+    right.plot([], [], "o", color="grey", label="simulated")
     dims = np.array(PREDICTED, dtype=float)
-    right.plot(dims, 3 / np.sqrt(dims), ":", color="black", label="slope $d^{-1/2}$")
+    right.plot(dims, 20 / dims, ":", color="black", label="slope $1/d$")
     right.set(
-        xscale="log", yscale="log", xlabel="dimension $d$",
-        ylabel="|contour's $\\sigma^2 w/d$ over the limit's − 1|",
+        xscale="log", yscale="log", xlabel="dimension $d$", ylim=(1e-5, 1),
+        ylabel="|$\\sigma^2 w/d$ of the contour over the limit's − 1|",
     )  # fmt: skip
     right.legend(frameon=False, fontsize=7)
     return figure
@@ -119,12 +148,8 @@ def main() -> None:
     table = Table("d", *(f"{level:g}" for level in LEVELS), title="σ²w/d at the contours of the smallest test error")
     for (kind, dim), places in found["crossings"].items():
         table.add_row(f"{kind} {dim:,}" if dim else kind, *(f"{u:.4f}" for u in places))
-    a = DiagramSettings(variance_exponents=(0.0,), width_exponents=(1.0,), shape=(10**12,) * 2, rank=RANK)
-    last = a.signal_spectrum()[-1] / 10**12
-    law = [f"{(u / last) * np.log(2 * last / u) / np.sqrt(e):.2f}"
-           for u, e in zip(found["crossings"]["limit", 0], LEVELS, strict=True)]  # fmt: skip
-    table.add_row("v/√ε of the limit", *law)
     Console().print(table)
+    print(f"{logarithm_slope():.3f}: slope of √ε a_K/u against ln(1/u) in the limit, u = 1e-6 … 1e-4 (law: → 2)")
     save_figure(draw(found), options.out)
     print(f"figure in {options.out}")
 
