@@ -21,12 +21,18 @@ import psutil
 from rich.console import Console
 
 from benchmarks import tables
+from benchmarks.diagrams import extrapolate
 from benchmarks.process import run_fresh
 from benchmarks.setting import DIM, PUBLISHED_WIDTH
 
 WIDTHS = {2_000: 11, 20_000: 7, 200_000: 4, PUBLISHED_WIDTH: 2}  # and how many steps are timed
 TINY = {"dim": 4, "width": 2_000}  # what a process costs apart from the size of the problem
 DTYPES = ("float32", "float64")
+DIAGRAM_SOURCES = (
+    ("predict", "float64", 900), ("predict", "float64", 90_000), ("spectral", "float64", 900),
+    ("descend", "float32", 30), ("descend", "float64", 30), ("formula", "float32", 30),
+)  # fmt: skip
+GRID_WIDTHS = {200: 200, 20_000: 20, 200_000: 5, round(200**2.8): 1}  # at d = 200, and how many steps are timed
 LOOP_DIMS = (200, 500)
 INSPECT_DIMS, INSPECT_RANKS = (1024, 4096, 16384), (8, 16, 64)
 MEMORY_MARGIN = 2.2  # peak of a published step, in sizes of the weights: both layers, and a product and its scaling
@@ -114,6 +120,25 @@ def trackers(console: Console) -> list[dict[str, Any]]:
         return [run_fresh("tracker", **model, rounds=5) for model in models]
 
 
+def diagrams(console: Console, *, quick: bool) -> dict[str, Any]:
+    """Measure the sources of a phase diagram, its batched step, and the published algorithm's share of the grid."""
+    sources, lanes, published = [], [], []
+    for source, dtype, cells in DIAGRAM_SOURCES:
+        with _announced(console, f"phase diagram, {source}, {dtype}, {cells:,} cells"):
+            found = run_fresh("diagrams", what="source", source=source, dtype=dtype, cells=cells)
+            sources.append(found)
+    for count in (1, 8):
+        with _announced(console, f"batched step, {count} lanes"):
+            size = {"dim": 200, "lanes": count, "dtype": "float32", "steps": 60}
+            lanes.append(run_fresh("diagrams", what="lanes", **size, rounds=7))
+    for width, repeats in GRID_WIDTHS.items():
+        if not (quick and width > 1_000_000):
+            with _announced(console, f"published algorithm, d = 200, width {width:,}"):
+                size = {"dim": 200, "width": width, "repeats": repeats}
+                published.append(run_fresh("diagrams", what="published", **size))
+    return {"sources": sources, "lanes": lanes, "published": published, "grid": extrapolate(published)}
+
+
 def main() -> None:
     """Run everything, print the tables and the verdicts, and write the raw numbers."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
@@ -127,6 +152,7 @@ def main() -> None:
     results["closed_forms"] = closed_forms(console)
     results["inspections"] = inspections(console, rounds=3 if arguments.quick else 7)
     results["trackers"] = trackers(console)
+    results["diagrams"] = diagrams(console, quick=arguments.quick)
     results["verdicts"] = tables.verdicts(results)
     results["seconds"] = time.perf_counter() - started
     arguments.out.parent.mkdir(parents=True, exist_ok=True)

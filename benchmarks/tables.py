@@ -295,6 +295,58 @@ def _trackers(results: list[dict[str, Any]]) -> Table:
     return table
 
 
+def _diagrams(found: dict[str, Any]) -> list[Table]:
+    sources = _table(
+        "Phase diagram, d = 200: cells per second of each source",
+        "source",
+        "precision",
+        "cells",
+        "seconds",
+        "cells/s",
+        "steps/s",
+        "first call",
+        caption="descend and formula: 30 cells along a diagonal of the grid; formula follows the network too. First "
+        "call: with compilation. Steps/s: gradient-descent steps made, or followed by the theory.",
+    )
+    for row in found["sources"]:
+        sources.add_row(
+            row["source"],
+            row["dtype"],
+            f"{row['cells']:,}",
+            f"{row['seconds']:.2f}",
+            f"{row['cells'] / row['seconds']:,.1f}",
+            f"{row['steps'] / row['seconds']:,.0f}",
+            _seconds(row["first_seconds"]),
+        )
+    lanes = _table(
+        "Batched step of network and formula, d = 200, against its six plain batched products in the same process",
+        "lanes",
+        "precision",
+        "efficiency",
+        "GFLOP/s",
+    )
+    for row in found["lanes"]:
+        efficiency = f"{_median(row['efficiency']):.0%}"
+        lanes.add_row(str(row["lanes"]), row["dtype"], efficiency, f"{_median(row['rates']) / 1e9:.0f}")
+    grid, ours = found["grid"], _our_grid_seconds(found)
+    published = _table(
+        "Published algorithm, d = 200: time of a step",
+        "width",
+        "step",
+        caption=f"Fitted as {1e3 * grid['fixed']:.2g} ms + {1e9 * grid['per_unit']:,.0f} ns × width, over "
+        f"{grid['steps']:,.0f} steps of the 900 cells: {grid['seconds'] / 3600:.0f} hours, {grid['seconds'] / ours:,.0f} × "
+        f"the {ours:.0f} s of descend in float32 (its cells/s above × 900), which follows the formula beside.",
+    )
+    for row in found["published"]:
+        published.add_row(f"{row['width']:,}", _seconds(_median(row["seconds"])))
+    return [sources, lanes, published]
+
+
+def _our_grid_seconds(found: dict[str, Any]) -> float:
+    row = next(r for r in found["sources"] if (r["source"], r["dtype"]) == ("descend", "float32"))
+    return 900 * row["seconds"] / row["cells"]
+
+
 def show(console: Console, results: dict[str, Any]) -> None:
     """Print every table and the verdicts."""
     against = results["against_published"]
@@ -305,6 +357,7 @@ def show(console: Console, results: dict[str, Any]) -> None:
         _closed_forms(results["closed_forms"]),
         _inspections(results["inspections"]),
         _trackers(results["trackers"]),
+        *_diagrams(results["diagrams"]),
     ):
         console.print()
         console.print(table)
