@@ -63,7 +63,7 @@ def compute(
         >>> from lindyn.phase_diagram import figure2
         >>> found = compute(figure2(sources=["predict"]), 0, [-2.2, -1.0], [1.75, 1.75])
         >>> found["predict"]["min_test_error"].round(3).tolist()
-        [0.051, 0.41]
+        [0.051, 0.513]
     """
     gamma_v = checks.array("variance_exponents", variance_exponents, 1, dtype=np.float64)
     gamma_w = checks.array("width_exponents", width_exponents, 1, dtype=np.float64, shape=gamma_v.shape)
