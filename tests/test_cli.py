@@ -145,6 +145,7 @@ def test_cells_of_a_table_are_predicted_and_the_table_kept(tmp_path):
         assert word in done.stderr
 
 
+@pytest.mark.slow
 def test_a_phase_diagram_is_written_drawn_and_resumed(tmp_path):
     command = ["phase-diagram", "--dim", 30, "--rank", 2, "--points", 3, "--source", "predict", "--out", tmp_path / "d"]
     done = lindyn(*command)

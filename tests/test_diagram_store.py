@@ -123,6 +123,7 @@ def test_a_damaged_chunk_is_noticed_and_computed_again(tmp_path, whole, damage):
     assert load_diagram(path).equals(whole)
 
 
+@pytest.mark.slow
 def test_changed_settings_are_refused_by_name(tmp_path):
     tiny = dataclasses.replace(SMALL, sources=("predict",))
     phase_diagram(tiny, path=tmp_path / "d.zarr")

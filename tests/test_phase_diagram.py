@@ -98,6 +98,7 @@ def test_distance_is_the_largest_between_the_two_runs(diagram):
         assert math.sqrt(float(cell["distance"])) == pytest.approx(math.sqrt(symmetric), abs=2e-3)
 
 
+@pytest.mark.slow
 def test_lanes_side_by_side_change_nothing(diagram):
     """Cells that enter and leave three lanes give what each gives alone."""
     settings = dataclasses.replace(SMALL, sources=("descend", "formula"), seeds=(0,))
@@ -107,6 +108,7 @@ def test_lanes_side_by_side_change_nothing(diagram):
         np.testing.assert_allclose(together[name].values, alone[name].values, rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_a_cell_depends_on_its_seed_and_place_alone(diagram):
     settings = dataclasses.replace(SMALL, sources=("descend",))
     found = compute(settings, 0, [SMALL.variance_exponents[2], SMALL.variance_exponents[0]], [2.5, 1.0])["descend"]
@@ -114,6 +116,7 @@ def test_a_cell_depends_on_its_seed_and_place_alone(diagram):
     np.testing.assert_allclose(found["min_test_error"], [cells[2, 2], cells[1, 0]], rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_predicted_cells_are_single_predictions_stopped_by_the_published_rules(diagram):
     for i, width_exponent in enumerate(SMALL.width_exponents):
         for j, variance_exponent in enumerate(SMALL.variance_exponents):
@@ -126,6 +129,7 @@ def test_predicted_cells_are_single_predictions_stopped_by_the_published_rules(d
             assert float(cell["stable_rank"]) == pytest.approx(run["stable_rank"][best])
 
 
+@pytest.mark.slow
 def test_spectral_cells_are_the_closed_form_from_zero_where_the_start_is_small(diagram):
     cell = diagram.sel(source="spectral").isel(seed=0, width_exponent=1, variance_exponent=0)
     _, _, variance, width = list(cells_of(SMALL))[3]
@@ -187,6 +191,7 @@ def test_published_contours_run_along_the_line_of_constant_threshold():
         assert np.ptp(places) < 0.06
 
 
+@pytest.mark.slow
 def test_figure_has_a_panel_for_each_quantity(diagram):
     figure = plots.phase_panels(diagram, source="descend")
     titles = [ax.get_title() for ax in figure.axes if ax.get_title()]

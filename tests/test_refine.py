@@ -39,6 +39,7 @@ def test_a_fifth_of_the_cells_finds_the_boundary_better_than_the_grid():
     assert refined.mean() < 0.005
 
 
+@pytest.mark.slow
 def test_a_refinement_goes_on_where_it_stopped(tmp_path):
     path = tmp_path / "refined.zarr"
     first = refine(SETTINGS, cells=20, path=path)
