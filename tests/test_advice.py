@@ -269,7 +269,7 @@ def test_narrow_advice_is_best_at_its_own_step():
         ({"learning_rate": -1.0}, "learning_rate", "greater than 0"),
         ({"noise": 50.0}, "noise", "no training beats predicting zero"),
         ({"noise": -1.0}, "noise", "at least 0"),
-        ({"rank": None}, "rank", "none of them is given"),
+        ({"rank": None}, "rank", "none of them is"),
         ({"singular_values": [3.0]}, "rank", "rank, singular_values are given"),
         ({"rank": None, "singular_values": [0.0]}, "singular_values", "all are 0"),
         ({"rank": None, "target": np.eye(3)}, "shape", "leave it out"),

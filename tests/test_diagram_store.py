@@ -248,11 +248,12 @@ def test_a_cluster_survives_its_workers(tmp_path, whole):
     np.testing.assert_allclose(found[fine], expected[fine], rtol=1e-9)
 
 
-def test_engines_that_cannot_be_are_refused():
+def test_engines_that_cannot_be_are_refused_and_leave_nothing_behind(tmp_path):
     for arguments, name in [
         ({"workers": 2, "dask": "tcp://x"}, "workers"),
         ({"workers": 0}, "workers"),
         ({"lanes": 0}, "lanes"),
     ]:
         with pytest.raises(ld.InvalidArgument, match=f"`{name}`"):
-            phase_diagram(SMALL, **arguments)
+            phase_diagram(SMALL, path=tmp_path / "out" / "d.zarr", **arguments)
+    assert not (tmp_path / "out").exists()

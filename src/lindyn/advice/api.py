@@ -137,11 +137,13 @@ def _spectrum(
     """Return the spectrum of the target, where its noise is known from, and notes."""
     sources = {"rank": rank, "singular_values": singular_values, "target": target, "gradient": gradient}
     given = [name for name, value in sources.items() if value is not None]
-    if len(given) != 1:
+    if not given:
+        raise checks.refuse("rank", "be given, or singular_values, target or gradient", "none of them is")
+    if len(given) > 1:
         raise checks.refuse(
-            given[0] if given else "rank",
+            given[0],
             "be the only one of rank, singular_values, target and gradient",
-            f"{', '.join(given) or 'none of them'} {'are' if len(given) > 1 else 'is'} given",
+            f"{', '.join(given)} are given",
         )
     if target is None and gradient is None:
         if shape is None:

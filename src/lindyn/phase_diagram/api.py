@@ -64,10 +64,10 @@ def phase_diagram(
         >>> phase_diagram(settings)["min_test_error"].sizes["width_exponent"]
         3
     """
+    engine = choose_engine(settings, workers=workers, dask=dask, lanes=lanes)
     with MemoryStore(settings) if path is None else DiskStore(settings, path) as store:
         pending = list(store.pending())
         if pending:
-            engine = choose_engine(settings, workers=workers, dask=dask, lanes=lanes)
             with engine, Progress("phase diagram", len(pending), progress) as bar:
                 _fill(settings, store, pending, engine, bar)
         return store.dataset
