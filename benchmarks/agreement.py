@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 
 import lindyn as ld
+import torch
 from benchmarks.published import published_step
 from benchmarks.setting import VARIANCE, draw_setting
 

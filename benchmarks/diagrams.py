@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from lindyn.phase_diagram import compute, figure2
-from lindyn.phase_diagram.kernel import Cell, run_cells
-from lindyn.precision import working_precision
+from lindyn.diagrams import compute, figure2
+from lindyn.diagrams.simulated import Cell, run_cells
+from lindyn.support.precision import working_precision
 
 
 def _cells(count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -106,7 +106,6 @@ def _lanes(dim: int, lanes: int, dtype: str, steps: int, rounds: int) -> dict[st
 
 def _published(dim: int, width: int, repeats: int) -> dict[str, Any]:
     import torch
-
     from benchmarks.published import published_step
     from benchmarks.setting import draw_setting
 

@@ -22,9 +22,9 @@ from rich.progress import track
 from rich.table import Table
 
 import lindyn as ld
-from lindyn.phase_diagram import compute, figure2
-from lindyn.phase_diagram.stopping import FALLEN, RISES, STALL, TRAIN_GOAL
-from lindyn.spectra import ModeSpectrum
+from lindyn.diagrams import compute, figure2
+from lindyn.diagrams.stopping import FALLEN, RISES, STALL, TRAIN_GOAL
+from lindyn.prediction.spectra import ModeSpectrum
 
 DIM = 200
 MARGIN = 1.5  # of the logged last step, up to which descent is followed, and 30 steps more

@@ -10,14 +10,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import torch
 from jax import lax
 
 import lindyn as ld
+import torch
 from benchmarks.setting import PUBLISHED_WIDTH, VARIANCE, draw_setting
-from lindyn.engines import Descent, NetworkDescent
-from lindyn.precision import working_precision
-from lindyn.rules import momentum_rule
+from lindyn.methods.engines import Descent, NetworkDescent
+from lindyn.methods.rules import momentum_rule
+from lindyn.support.precision import working_precision
 
 LOOPS = ("simultaneous", "sequential")
 SLICE_SECONDS, SLICE_STEPS = 0.1, 25  # least work between two looks at the clock

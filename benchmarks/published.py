@@ -7,7 +7,6 @@ import time
 from typing import Any
 
 import torch
-
 from benchmarks.process import peak_bytes, resident_bytes, seconds_since_start
 from benchmarks.setting import VARIANCE, draw_setting
 

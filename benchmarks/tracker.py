@@ -10,8 +10,9 @@ from typing import Any
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of other packages' imports
     import peft
-    import torch
     import transformers
+
+    import torch
 
 from lindyn.torch import RegimeTracker
 

@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import torch
 
 import lindyn as ld
+import torch
+from lindyn.simulation.trajectory import Trajectory
 from lindyn.torch import mixed_init_
-from lindyn.trajectory import Trajectory
 
 SIGNAL, WIDTH, RECORDS = np.array([4.0, 3.0, 2.5]), 24, 40
 STARTS = {"active": (0.01, 0.002, 1200), "lazy": (10.0, 0.0005, 800)}  # threshold, learning rate, steps

@@ -6,4 +6,4 @@ settings.register_profile("suite", max_examples=25, deadline=None, derandomize=T
 settings.load_profile("suite")
 
 # looked through for doctests otherwise, and its import of transformers takes seconds
-collect_ignore = ["adapters_reference.py"]
+collect_ignore = ["helpers"]

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lindyn as ld
+from helpers.reference import integrate, mixed_flow, orthogonal, relative, slope, target_of, worst
 from lindyn.dynamics import mixing
-from lindyn.precision import working_precision
-from reference import integrate, mixed_flow, orthogonal, relative, slope, target_of, worst
+from lindyn.support.precision import working_precision
 
 # equal tolerances and shapes, so that the compiled solver serves many tests
 FLOW, SHAPE = ld.Flow(rtol=1e-11, atol=1e-13), (3, 4)

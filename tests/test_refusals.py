@@ -8,7 +8,7 @@ import optax
 import pytest
 
 import lindyn as ld
-from lindyn import parametrizations as law
+from lindyn.networks import laws as law
 
 NAN, INF = np.nan, np.inf
 EYE, WIDE = np.eye(3), np.ones((3, 4))

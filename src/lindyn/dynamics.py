@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from lindyn import checks
-from lindyn.networks import TwoLayer
+from lindyn.networks.two_layer import TwoLayer
+from lindyn.support import checks
 
 
 def _halves(matrix: Any, tau: Any) -> tuple[Any, Any, Any, Any]:

@@ -1,6 +1,5 @@
 """Advice before training: how to start, at what learning rate, when to stop, what to expect, and what depth costs."""
 
-from lindyn.advice.api import advise
-from lindyn.advice.report import Advice
+import lazy_loader
 
-__all__ = ["Advice", "advise"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from lindyn.advice.report import Constraint
+from lindyn.advice.recommendation import Constraint
 from lindyn.advice.theory import NEAR, SHARE_OF_BOUND, SMALL_START, WIDE_ERROR, AbstractTheory, Search
 
 _UNNOTICED = 0.02  # relative gain in error below which a limit does not bind

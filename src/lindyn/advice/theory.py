@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lindyn.advice.narrow import narrow_curves
-from lindyn.closed_form import mode_time
-from lindyn.prediction import stability_bound_of
-from lindyn.spectra import SpikedSpectrum
+from lindyn.advice.narrow_pairs import narrow_curves
+from lindyn.prediction.large_d import stability_bound_of
+from lindyn.prediction.spectra import SpikedSpectrum
+from lindyn.solutions.mixed import mode_time
 
 SHARE_OF_BOUND = 0.1  # learning rate over the bound of stability: descent lags the flow by some 5 %
 WIDE_ERROR, SMALL_START = 0.1, 0.01  # √(d/w), and σ⁴w over the signal's entries: what counts as small
@@ -120,7 +120,7 @@ class WideTheory(AbstractTheory):
         return threshold**2 / self.width_at(threshold)
 
     def stability_bound(self, threshold: float) -> float:
-        """Return the bound of `lindyn.rates` for a Gaussian start."""
+        """Return the bound of `lindyn.methods.rates` for a Gaussian start."""
         width = self.width_at(threshold)
         deviation = math.sqrt(threshold / width)
         return float(stability_bound_of(self.spectrum, threshold, float(width), (deviation, deviation)))

@@ -14,7 +14,6 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from lindyn import checks
 from lindyn._version import __version__
 from lindyn.cli import options as o
 from lindyn.cli.advise_command import EXAMPLES as ADVISE_EXAMPLES
@@ -33,17 +32,18 @@ from lindyn.cli.output import (
     write_results,
 )
 from lindyn.dynamics import Balanced, Lazy, Mixed
-from lindyn.methods import ClosedForm, Flow, GradientDescent
-from lindyn.networks import TwoLayer
-from lindyn.plans import save_steps
-from lindyn.prediction import predict as run_prediction
-from lindyn.prediction import predict_cells as run_cells
-from lindyn.regimes import phase_of
-from lindyn.regimes import regime as split_modes
-from lindyn.simulate import simulate as run_simulation
-from lindyn.spectra import SpikedSpectrum, mean_signal_spectrum
-from lindyn.tasks import SpikedMatrix
-from lindyn.trajectory import Trajectory, compare
+from lindyn.methods.method import ClosedForm, Flow, GradientDescent
+from lindyn.networks.two_layer import TwoLayer
+from lindyn.prediction.large_d import predict as run_prediction
+from lindyn.prediction.large_d import predict_cells as run_cells
+from lindyn.prediction.regimes import phase_of
+from lindyn.prediction.regimes import regime as split_modes
+from lindyn.prediction.spectra import SpikedSpectrum, mean_signal_spectrum
+from lindyn.simulation.plans import save_steps
+from lindyn.simulation.simulation import simulate as run_simulation
+from lindyn.simulation.trajectory import Trajectory, compare
+from lindyn.support import checks
+from lindyn.tasks.task import SpikedMatrix
 
 app = typer.Typer(
     name="lindyn",
@@ -290,7 +290,7 @@ def _runner(system: Any, task: SpikedMatrix, settings: GradientDescent, method: 
                 return run_simulation(system, task, shorter, save_every=[last], observables=["stable_rank"])
 
         return run, again
-    from lindyn.rates import published_learning_rate
+    from lindyn.methods.rates import published_learning_rate
 
     rate = settings.learning_rate
     if isinstance(rate, str):

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from lindyn import checks
 from lindyn.cli import options as o
 from lindyn.cli.output import console, errors_console, prepare_folder
+from lindyn.support import checks
 
 EXAMPLES = (
     "Examples:  lindyn phase-diagram --preset figure2 --out diagram   |   "
@@ -82,7 +82,7 @@ def phase_diagram(
     Costs are estimated and shown before a simulation starts. What is done is kept: an interrupted run goes on where it
     stopped when the same command is given again. Cells that fail carry their reason and do not stop the others.
     """
-    from lindyn.phase_diagram import DiagramSettings, figure2
+    from lindyn.diagrams import DiagramSettings, figure2
 
     chosen: dict[str, Any] = {
         "sources": tuple(source or ["predict"]), "seeds": tuple(seed or [0]), "steps": steps, "dtype": dtype,
@@ -140,8 +140,8 @@ def _axis(name: str, text: str | None, count: int, space: Any) -> tuple[float, .
 
 
 def _grid(settings: Any, out: Path, workers: int | None, dask: str | None) -> str:
-    from lindyn.phase_diagram import estimate
-    from lindyn.phase_diagram import phase_diagram as run_diagram
+    from lindyn.diagrams import estimate
+    from lindyn.diagrams import phase_diagram as run_diagram
     from lindyn.plots import phase_panels, save_figure
 
     cost = estimate(settings)
@@ -161,7 +161,7 @@ def _grid(settings: Any, out: Path, workers: int | None, dask: str | None) -> st
 
 
 def _refinement(settings: Any, out: Path, quantity: str, level: float | None, cells: int, elsewhere: Any) -> str:
-    from lindyn.phase_diagram import refine as run_refinement
+    from lindyn.diagrams import refine as run_refinement
     from lindyn.plots import refined_panel, save_figure
 
     if elsewhere is not None:

@@ -12,9 +12,9 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from lindyn import checks
 from lindyn.cli import options as o
 from lindyn.cli.output import console, errors_console, prepare_folder, print_json
+from lindyn.support import checks
 
 if TYPE_CHECKING:
     from lindyn.inspection import Inspection, PairReport

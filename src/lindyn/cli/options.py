@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from lindyn import checks
-from lindyn.parametrizations import Parametrization, exponents, standard
-from lindyn.spectra import mean_signal_spectrum
-from lindyn.tasks import SpikedMatrix
+from lindyn.networks.laws import Parametrization, exponents, standard
+from lindyn.prediction.spectra import mean_signal_spectrum
+from lindyn.support import checks
+from lindyn.tasks.task import SpikedMatrix
 
 TASK, NET, RUN, OUT = "Task", "Network", "Training", "Output"
 

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from lindyn import checks
-from lindyn.inspection import starts
+from lindyn.inspection import recognition
 from lindyn.inspection.files import TensorFiles, read_json
 from lindyn.inspection.pairs import Factors, Pair, some
+from lindyn.support import checks
 
 CONFIG = "adapter_config.json"
 _PREFIX = "base_model.model."
@@ -48,7 +48,7 @@ class AdapterConfig:
     rank_stabilised: bool = False
     rank_pattern: dict[str, int] = field(default_factory=dict)
     alpha_pattern: dict[str, float] = field(default_factory=dict)
-    law: str = starts.KAIMING
+    law: str = recognition.KAIMING
     notes: tuple[str, ...] = ()
 
     @staticmethod
@@ -102,9 +102,9 @@ def start_law(init: Any) -> str:
         ['kaiming', 'random', 'gaussian', 'pissa', 'olora']
     """
     if isinstance(init, bool) or init is None:
-        return starts.RANDOM if init is False else starts.KAIMING
+        return recognition.RANDOM if init is False else recognition.KAIMING
     name = str(init).lower()
-    return starts.PISSA if name.startswith("pissa") else name
+    return recognition.PISSA if name.startswith("pissa") else name
 
 
 def _patterns(content: dict[str, Any], name: str) -> dict[str, Any]:
@@ -196,8 +196,8 @@ def _pair(
         return Factors(w1, w2, config.scale_of(module) if scale is None else scale, config.alpha_of(module))
 
     law = None if config is None else config.law
-    if law == starts.KAIMING and ".lora_embedding_" in first:
-        law = starts.EMBEDDING
+    if law == recognition.KAIMING and ".lora_embedding_" in first:
+        law = recognition.EMBEDDING
     return Pair(name=module, load=load, law=law, notes=() if config is None else config.notes)
 
 

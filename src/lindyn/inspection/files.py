@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lindyn import checks
+from lindyn.support import checks
 
 FLOATS = ("F64", "F32", "F16", "BF16")
 # a zip archive, as PyTorch writes; pickle of protocols 2 to 5

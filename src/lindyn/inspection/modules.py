@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lindyn import checks
-from lindyn.inspection import starts
+from lindyn.inspection import recognition
 from lindyn.inspection.adapters import AdapterConfig, as_matrix, short_name
 from lindyn.inspection.pairs import Factors, Pair, PairSpec, pairs_of, tied
+from lindyn.support import checks
 
 if TYPE_CHECKING:
     from torch import nn
@@ -127,7 +127,7 @@ def _lora_pairs(module: nn.Module, scale: float | None) -> Iterator[Pair]:
         yield Pair(
             name=short_name(name) + (f" [{adapter}]" if several else ""),
             load=partial(_load, name, weights, layer, adapter, scale, shared=max(users[id(w)] for w in weights) > 1),
-            law=starts.EMBEDDING if embedding and law == starts.KAIMING else law,
+            law=recognition.EMBEDDING if embedding and law == recognition.KAIMING else law,
             notes=() if known is None else known.notes,
         )
 

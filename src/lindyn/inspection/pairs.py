@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from lindyn import checks
 from lindyn.inspection.products import Context, no_product
+from lindyn.support import checks
 
 PairSpec = str | tuple[str, str]
 

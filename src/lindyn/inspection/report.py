@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from lindyn import checks
+from lindyn.support import checks
 
 if TYPE_CHECKING:
     import pandas

@@ -9,22 +9,6 @@ Examples:
     'error per entry'
 """
 
-from lindyn.plots.advice import trade_off
-from lindyn.plots.curves import errors, figure1, mode_growth, prediction, save_figure, singular_values
-from lindyn.plots.pairs import pair_modes
-from lindyn.plots.phase_diagrams import phase_panels, refined_panel
-from lindyn.plots.tracking import who_crossed_when
+import lazy_loader
 
-__all__ = [
-    "errors",
-    "figure1",
-    "mode_growth",
-    "pair_modes",
-    "phase_panels",
-    "prediction",
-    "refined_panel",
-    "save_figure",
-    "singular_values",
-    "trade_off",
-    "who_crossed_when",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,6 +1,5 @@
 """For PyTorch: starts with a wanted threshold, and a tracker. Needs the extra: pip install 'lindyn[torch]'."""
 
-from lindyn.torch.initialise import lora_init_, mixed_init_
-from lindyn.torch.tracker import RegimeTracker, TrackingWarning
+import lazy_loader
 
-__all__ = ["RegimeTracker", "TrackingWarning", "lora_init_", "mixed_init_"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from lindyn import checks
-from lindyn.initialisation import Form, Side, StartReport, lora_weights, mixed_weights
+from lindyn.networks.starts import Form, Side, StartReport, lora_weights, mixed_weights
+from lindyn.support import checks
 
 try:
     import torch

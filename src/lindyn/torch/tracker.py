@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from lindyn import checks
-from lindyn.factors import factor_modes, imbalance_drift
 from lindyn.inspection.modules import module_pairs, numbers_of
 from lindyn.inspection.pairs import Factors, Pair, PairSpec, tied, with_column
-from lindyn.storage import whole
-from lindyn.tracking import OF_MODES, OF_PAIRS, crossings, load_tracking, tracking_dataset
+from lindyn.inspection.records import OF_MODES, OF_PAIRS, crossings, load_tracking, tracking_dataset
+from lindyn.networks.pair_modes import factor_modes, imbalance_drift
+from lindyn.support import checks
+from lindyn.support.storage import whole
 
 try:
     import torch

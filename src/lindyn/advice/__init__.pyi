@@ -1,0 +1,2 @@
+from .advice import advise as advise
+from .recommendation import Advice as Advice

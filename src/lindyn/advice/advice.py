@@ -1,0 +1,251 @@
+"""Advice from a description of the task: the search over the threshold, and what follows from where it ends."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from lindyn.advice.limits import assumptions_of, constraints_of
+from lindyn.advice.recipes import narrow_starts, wide_starts
+from lindyn.advice.recommendation import Advice, Depth, ModeAdvice
+from lindyn.advice.theory import (
+    AbstractTheory,
+    NarrowTheory,
+    Point,
+    Search,
+    WideTheory,
+    highest_stable_rate,
+    search,
+    trade_off,
+)
+from lindyn.prediction.estimation import estimate_spectrum
+from lindyn.prediction.regimes import phase_of
+from lindyn.prediction.spectra import SpikedSpectrum, mean_signal_spectrum
+from lindyn.support import checks
+
+PLAIN = ("gd", "sgd")
+REFUSED = (
+    "adam", "adamw", "adamax", "nadam", "radam", "adagrad", "adadelta", "adafactor", "rmsprop", "rprop", "lamb",
+    "lars", "lion", "sign", "signsgd", "muon", "shampoo", "soap", "sophia",
+)  # fmt: skip
+DEPTHS = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 1e-3, 1e-4)  # of the table, in units of the smallest signal mode
+
+
+def advise(
+    shape: int | tuple[int, int] | None = None,
+    *,
+    rank: int | None = None,
+    singular_values: Any = None,
+    target: Any = None,
+    gradient: Any = None,
+    noise: float | None = None,
+    scale: float = 1.0,
+    width: int | None = None,
+    optimizer: str = "gd",
+    momentum: float = 0.0,
+    curvature: float = 1.0,
+    learning_rate: float | None = None,
+    steps: int = 750,
+) -> Advice:
+    """Advise how to start, how fast to learn and when to stop, by the large-d theory, before anything is trained.
+
+    Searches the threshold τ (σ²w of a Gaussian pair) for the smallest predicted test error that `steps` gradient
+    steps can reach, and recommends the earliest step within 1 % of it. A pair of width below both dimensions is
+    treated as a LoRA pair: there the λ-balanced flow (3.4) is averaged over starts, and the advice names LoRA's
+    settings (2.7).
+
+    Args:
+        shape: (d_out, d_in), or d; taken from `target` or `gradient` if one is given.
+        rank: K of a signal A* = scale·CDᵀ, whose mean spectrum is used; or one of the next three.
+        singular_values: those of the true matrix A*.
+        target: a measured matrix T = A* + E; signal and, unless given, noise are estimated from its spectrum.
+        gradient: gradient of the cost in A at A = 0, whose negative over `curvature` serves as the target.
+        noise: standard deviation of a noise entry; left out, estimated from a matrix, else taken as 1.
+        scale: multiplies the signal of given rank.
+        width: w; left out, one is recommended that a Gaussian start follows the formula at.
+        optimizer: "gd" or "sgd".
+        momentum: heavy-ball momentum μ, counted as the rate η/(1 − μ).
+        curvature: κ of the cost ½κ‖A − T‖_F²; for the mean of squared errors per entry it is 2/(d_out d_in).
+        learning_rate: η to keep to; left out, a tenth of the stability bound.
+        steps: largest number of steps.
+
+    Returns:
+        An `Advice`, which prints itself.
+
+    Raises:
+        InvalidArgument: arguments that cannot be used; an optimiser that the theory does not cover, by name; a signal
+            that the noise hides, so that nothing can be learned; a learning rate that is unstable everywhere.
+
+    References:
+        theory (2.3)–(2.7), (3.2), (3.4), sections 4 and 5.
+
+    Examples:
+        >>> advice = advise(200, rank=5, noise=1.0)
+        >>> advice.phase, advice.steps <= 750, round(advice.test_error, 2)
+        ('active', True, 0.05)
+        >>> [(c.condition, c.status) for c in advice.constraints][0]
+        ('w ≥ rank', 'satisfied')
+    """
+    _refuse_optimizer(optimizer)
+    mu = checks.number("momentum", momentum)
+    if not 0 <= mu < 1:
+        raise checks.refuse("momentum", "lie in [0, 1)", f"it is {mu:g}")
+    kappa = checks.number("curvature", curvature, above=0)
+    budget = checks.integer("steps", steps, at_least=1)
+    spectrum, noise_is, notes = _spectrum(shape, rank, singular_values, target, gradient, noise, scale, kappa)
+    w = None if width is None else checks.integer("width", width, at_least=1)
+    narrow = w is not None and w < min(spectrum.shape)
+    theory: AbstractTheory = NarrowTheory(spectrum, w) if w is not None and narrow else WideTheory(spectrum, w)
+    if theory.modes.size == 0:
+        raise checks.refuse(
+            "target" if target is not None else "gradient" if gradient is not None else "noise",
+            "leave a signal that shows above the noise",
+            f"no singular value of the target stands out of the bulk, which ends at {spectrum.edge:.4g}",
+            "no training beats predicting zero; average more observations, or look for a stronger signal",
+        )
+    unit = kappa / (1 - mu)  # flow time of a step of learning rate 1
+    given = None if learning_rate is None else unit * checks.number("learning_rate", learning_rate, above=0)
+    found = search(theory, given, budget)
+    if found is None:
+        raise checks.refuse(
+            "learning_rate",
+            f"be below the stability bound, at most {highest_stable_rate(theory) / unit:.4g}",
+            f"it is {learning_rate:g}",
+            "lower it, or leave it out",
+        )
+    return _advice(theory, found, given, budget, narrow, optimizer, mu, kappa, noise_is, notes)
+
+
+def _refuse_optimizer(optimizer: str) -> None:
+    name = str(optimizer).lower()
+    if name in REFUSED:
+        raise checks.refuse(
+            "optimizer",
+            "be plain gradient descent, 'gd' or 'sgd'",
+            f"it is {optimizer!r}, which rescales the gradient and so breaks the conservation law that fixes the "
+            "threshold",
+            "measure the regime while training, with lindyn.torch.RegimeTracker",
+        )
+    checks.choice("optimizer", optimizer, PLAIN)
+
+
+def _spectrum(
+    shape: Any, rank: Any, singular_values: Any, target: Any, gradient: Any, noise: Any, scale: float, kappa: float
+) -> tuple[SpikedSpectrum, str, list[str]]:
+    """Return the spectrum of the target, where its noise is known from, and notes."""
+    sources = {"rank": rank, "singular_values": singular_values, "target": target, "gradient": gradient}
+    given = [name for name, value in sources.items() if value is not None]
+    if not given:
+        raise checks.refuse("rank", "be given, or singular_values, target or gradient", "none of them is")
+    if len(given) > 1:
+        raise checks.refuse(
+            given[0],
+            "be the only one of rank, singular_values, target and gradient",
+            f"{', '.join(given)} are given",
+        )
+    if target is None and gradient is None:
+        if shape is None:
+            raise checks.refuse("shape", "be given with a rank or singular values", "it is not")
+        size = checks.matrix_shape("shape", shape)
+        level = 1.0 if noise is None else checks.number("noise", noise, at_least=0)
+        signal = singular_values if rank is None else mean_signal_spectrum(size, rank, scale=scale)
+        spectrum = SpikedSpectrum(size, signal, level)
+        if not spectrum.signal.any():
+            raise checks.refuse("singular_values", "hold a positive value", "all are 0")
+        hidden = int(np.sum(spectrum.overlaps == 0))
+        hides = [f"{hidden} of {spectrum.signal.size} signal modes do not show above the noise: they cannot be learned"]
+        return spectrum, "assumed: none was given" if noise is None else "given", hides if hidden else []
+    matrix = checks.array("target", target, 2) if gradient is None else -checks.array("gradient", gradient, 2) / kappa
+    if shape is not None and checks.matrix_shape("shape", shape) != matrix.shape:
+        raise checks.refuse("shape", f"be that of the matrix, {matrix.shape}", f"it is {shape}", "leave it out")
+    estimate = estimate_spectrum(matrix, noise)
+    signal = estimate.signal if estimate.signal.size else np.zeros(1)
+    how = "given" if noise is not None else "estimated from the median singular value"
+    found = f"{estimate.signal.size} modes of the matrix stand out, above {estimate.limit:.4g}"
+    return SpikedSpectrum(estimate.shape, signal, estimate.noise), how, [found]
+
+
+def _advice(
+    theory: AbstractTheory,
+    found: Search,
+    given: float | None,
+    budget: int,
+    narrow: bool,
+    optimizer: str,
+    mu: float,
+    kappa: float,
+    noise_is: str,
+    notes: list[str],
+) -> Advice:
+    spectrum, best = theory.spectrum, found.recommended
+    tau, unit = best.threshold, kappa / (1 - mu)
+    width = theory.width_at(tau)
+    rate, bound = best.rate / unit, (1 + mu) * theory.stability_bound(tau) / kappa
+    rows = trade_off(theory, given, DEPTHS)
+    if best.test_error > 0.9 * theory.signal_entry:
+        notes = [*notes, f"the best error is {best.test_error / theory.signal_entry:.0%} of that of predicting zero"]
+    lag = 0.5 * best.rate * math.hypot(float(theory.modes[0]), tau)
+    return Advice(
+        shape=spectrum.shape,
+        width=width,
+        narrow=narrow,
+        noise=spectrum.noise,
+        threshold=tau,
+        phase=_phase(theory, tau),
+        variance=None if narrow else tau / width,
+        learning_rate=rate,
+        stability_bound=bound,
+        steps=best.step,
+        budget=budget,
+        test_error=best.test_error,
+        zero_error=theory.signal_entry,
+        stable_rank=best.stable_rank,
+        smallest_error=found.smallest_error,
+        steps_per_decade=math.log(10) / (2 * float(theory.modes[-1]) * best.rate),
+        modes=_modes(theory, best),
+        starts=narrow_starts(spectrum, width, tau, rate) if narrow else wide_starts(spectrum, width, tau, rate),
+        constraints=constraints_of(theory, found, narrow, rate / bound),
+        trade_off=tuple(_depth(theory, p, best, budget, narrow, unit) for p in rows),
+        assumptions=assumptions_of(theory, narrow, mu, kappa, lag, noise_is),
+        notes=tuple(notes),
+        optimizer=optimizer,
+        momentum=mu,
+        curvature=kappa,
+    )
+
+
+def _phase(theory: AbstractTheory, tau: float) -> str:
+    """Phase by the modes that show; σ⁴w is measured in entries of the signal."""
+    start = theory.start_variance(tau) / theory.signal_entry
+    return phase_of(tau, theory.modes, width=theory.width_at(tau), start_variance=start, rank=theory.modes.size)
+
+
+def _modes(theory: AbstractTheory, best: Point) -> tuple[ModeAdvice, ...]:
+    spectrum, times = theory.spectrum, theory.mode_times(best.threshold)
+    steps = [t / best.rate for t in times]
+    out = []
+    for k, (s, x, overlap) in enumerate(zip(spectrum.signal, spectrum.outliers, spectrum.overlaps, strict=True)):
+        at = [None if k >= t.size or math.isnan(t[k]) else float(t[k]) for t in steps]
+        activity = float(x / math.hypot(x, best.threshold))
+        out.append(ModeAdvice(float(s), float(x), float(overlap), activity, *at))
+    return tuple(out)
+
+
+def _depth(theory: AbstractTheory, p: Point, best: Point, budget: int, narrow: bool, unit: float) -> Depth:
+    width = theory.width_at(p.threshold)
+    return Depth(
+        depth=p.threshold / float(theory.modes[-1]),
+        threshold=p.threshold,
+        phase=_phase(theory, p.threshold),
+        width=width,
+        variance=None if narrow else p.threshold / width,
+        learning_rate=p.rate / unit,
+        steps=p.step,
+        price=p.step / max(best.step, 1),
+        test_error=p.test_error,
+        stable_rank=p.stable_rank,
+        within_budget=p.step <= budget,
+        curve=np.stack([p.steps, p.curve]),
+    )

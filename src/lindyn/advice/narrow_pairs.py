@@ -1,0 +1,166 @@
+"""Large-d curves of a narrow factor pair (LoRA): errors and learned modes without a d × d matrix, averaged over starts.
+
+A = 0 but W1 = A₀ of iid entries, W2 = 0, w ≪ d: W1W1ᵀ ≈ 2τ I_w, a λ-balanced start (2.7), whose flow (3.4) solves in
+w × w systems. In the singular basis of the target each mode is a row of w numbers, and A₀ stays Gaussian there. Bulk
+modes of nearly equal singular value move alike and enter through their Gram matrix alone, so that a group of any size
+is w rows, drawn by Bartlett's decomposition: the cost does not depend on d.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from lindyn.prediction.spectra import SpikedSpectrum
+
+_GROUPS, _GROUP_ROWS = 24, 400  # of the bulk: at most so many groups, and about so many rows in all
+_LONGEST = 4.0  # ψΔt of one interval, beyond which (3.4) loses digits
+
+
+class _Rows(NamedTuple):
+    """Modes of the target, or groups of them, each standing for rows of the factor."""
+
+    values: np.ndarray  # singular value of each row
+    projections: np.ndarray  # ⟨u, A* v⟩ of each row
+    start: np.ndarray  # rows of W1ᵀ, of variance 1: (draws, rows, width)
+
+
+class NarrowCurves(NamedTuple):
+    """Means over starts, and what a single start deviates from them."""
+
+    train_error: np.ndarray
+    test_error: np.ndarray
+    stable_rank: np.ndarray
+    signal_modes: np.ndarray  # (times, detected modes)
+    deviation: np.ndarray  # standard deviation of the test error over starts
+
+
+def narrow_curves(
+    spectrum: SpikedSpectrum, width: int, threshold: float, times: np.ndarray, *, draws: int = 4, seed: int = 0
+) -> NarrowCurves:
+    """Return errors and learned modes of a pair of width w ≪ d from W2 = 0, W1 iid of variance 2τ/d_in.
+
+    In the basis of the modes, H is [[τ, s], [s, −τ]] for each, and an interval Δ turns the rows q of W1ᵀ and p of W2 by
+
+        e^{HΔ} [q; p] R⁻¹,   RᵀR = I + Σ [q; p]ᵀ ((e^{2HΔ} − I)/2H) [q; p].
+
+    Exact for the flow of the drawn start on a target with these singular values; statistical in the start and in the
+    target's noise.
+
+    Args:
+        spectrum: of the target.
+        width: w, hidden width or LoRA rank.
+        threshold: τ > 0.
+        times: flow times ≥ 0, increasing.
+        draws: starts to average over.
+        seed: of the starts.
+
+    References:
+        theory (2.7), (3.4), (1.4), section 5.
+
+    Examples:
+        >>> spectrum = SpikedSpectrum(10**6, [4000.0], noise=1.0)
+        >>> curves = narrow_curves(spectrum, width=8, threshold=1.0, times=np.array([0.0, 0.01]))
+        >>> bool(curves.signal_modes[1, 0] > 0.99 * spectrum.outliers[0])
+        True
+    """
+    rows = _draw(spectrum, width, np.random.default_rng(seed), draws)
+    d_out, d_in = spectrum.shape
+    q = math.sqrt(2 * threshold / d_in) * rows.start
+    p = np.zeros_like(q)
+    x, psi = rows.values, np.hypot(rows.values, threshold)
+    detected = int(np.sum(spectrum.overlaps > 0))
+    entries, energy = float(d_out) * d_in, float((spectrum.signal**2).sum())
+    x2 = float((x[:detected] ** 2).sum()) + spectrum.noise**2 * float(d_out - detected) * (d_in - detected)
+    found, now = [], 0.0
+    for time in times:
+        pieces = math.ceil((time - now) * float(psi.max()) / _LONGEST)
+        for _ in range(pieces):
+            q, p = advance(q, p, x, threshold, (time - now) / pieces)
+        now = time
+        gram_p, gram_q = np.swapaxes(p, 1, 2) @ p, np.swapaxes(q, 1, 2) @ q
+        product = gram_p @ gram_q
+        power = np.trace(product, axis1=1, axis2=2)
+        top = _largest_eigenvalue(product, power)
+        learned = np.sum(p * q, axis=2)
+        test = (energy - 2 * learned @ rows.projections + power) / entries
+        train = (x2 - 2 * learned @ x + power) / entries
+        stable = np.divide(power, top, out=np.zeros_like(power), where=top > 0)
+        found.append((train.mean(), test.mean(), stable.mean(), learned[:, :detected].mean(0), test.std()))
+    return NarrowCurves(*(np.array(part) for part in zip(*found, strict=True)))
+
+
+def advance(
+    q: np.ndarray, p: np.ndarray, values: np.ndarray, threshold: float, step: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows of W1ᵀ and W2 after an interval, by (3.4), up to a rotation of the hidden units.
+
+    Args:
+        q: rows of W1ᵀ in the modes of the target, (starts, modes, width), with qᵀq − pᵀp = 2τ I.
+        p: rows of W2, of the same shape.
+        values: singular value of each mode.
+        threshold: τ.
+        step: the interval Δ, at most about 4/√(s₁² + τ²).
+    """
+    x, tau, psi = values, threshold, np.hypot(values, threshold)
+    sinh = np.sinh(psi * step) / psi
+    cosh = np.cosh(psi * step)
+    even, odd = np.sinh(2 * psi * step) / (2 * psi), sinh**2  # ∫ cosh 2ψt and ψ⁻¹∫ sinh 2ψt, from 0 to the step
+    weights_q, weights_p, weights_x = (w[:, None] for w in (even + tau * odd, even - tau * odd, x * odd))
+    qt, pt = np.swapaxes(q, 1, 2), np.swapaxes(p, 1, 2)
+    cross = qt @ (weights_x * p)
+    gram = qt @ (weights_q * q) + pt @ (weights_p * p) + cross + np.swapaxes(cross, 1, 2)
+    inverse = np.linalg.inv(np.linalg.cholesky(np.eye(q.shape[2]) + gram))  # R⁻¹ is its transpose
+    turned_q = (cosh + tau * sinh)[:, None] * q + (x * sinh)[:, None] * p
+    turned_p = (x * sinh)[:, None] * q + (cosh - tau * sinh)[:, None] * p
+    back = np.swapaxes(inverse, 1, 2)
+    return turned_q @ back, turned_p @ back
+
+
+def _largest_eigenvalue(product: np.ndarray, trace: np.ndarray) -> np.ndarray:
+    """Largest of the non-negative eigenvalues λ of each matrix: Σλ⁶⁵/Σλ⁶⁴, by products alone."""
+    scale = np.where(trace > 0, trace, 1.0)[:, None, None]
+    high = product / scale
+    unit = high
+    for _ in range(6):
+        high = high @ high
+        size = np.trace(high, axis1=1, axis2=2)
+        high = high / np.where(size > 0, size, 1.0)[:, None, None]
+    return scale[:, 0, 0] * np.trace(high @ unit, axis1=1, axis2=2)
+
+
+def _draw(spectrum: SpikedSpectrum, width: int, rng: np.random.Generator, draws: int) -> _Rows:
+    shows = spectrum.overlaps > 0
+    d_out, d_in = spectrum.shape
+    values, projections = [spectrum.outliers[shows]], [(spectrum.signal * spectrum.overlaps)[shows]]
+    starts = [rng.standard_normal((draws, int(shows.sum()), width))]
+    bulk, counts = spectrum.bulk
+    share = np.cumsum(counts) / counts.sum()
+    small = min(d_out, d_in) - int(shows.sum())
+    groups = min(small, max(8, min(_GROUPS, _GROUP_ROWS // width)))
+    edges = np.unique(np.linspace(0, small, groups + 1).round().astype(int))
+    for first, last in pairwise(edges):
+        middle = (first + last) / 2 / small
+        starts.append(_group(last - first, width, rng, draws))
+        values.append(np.full(starts[-1].shape[1], np.interp(middle, share - counts / counts.sum() / 2, bulk)))
+    if d_in > d_out:  # directions of the input that the target does not have
+        starts.append(_group(d_in - d_out, width, rng, draws))
+        values.append(np.zeros(starts[-1].shape[1]))
+    joined = np.concatenate(values)
+    return _Rows(
+        joined,
+        np.concatenate([*projections, np.zeros(joined.size - projections[0].size)]),
+        np.concatenate(starts, axis=1),
+    )
+
+
+def _group(count: int, width: int, rng: np.random.Generator, draws: int) -> np.ndarray:
+    """Rows with the Gram matrix of `count` rows of N(0, 1) entries: those rows, or Bartlett's triangle (1.4)."""
+    if count <= width:
+        return rng.standard_normal((draws, count, width))
+    rows = np.triu(rng.standard_normal((draws, width, width)), 1)
+    rows[:, range(width), range(width)] = np.sqrt(rng.chisquare(count - np.arange(width, dtype=float), (draws, width)))
+    return rows

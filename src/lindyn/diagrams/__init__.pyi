@@ -1,0 +1,10 @@
+from .costs import Estimate as Estimate
+from .costs import estimate as estimate
+from .diagram import phase_diagram as phase_diagram
+from .refinement import load_points as load_points
+from .refinement import refine as refine
+from .settings import DiagramSettings as DiagramSettings
+from .settings import figure2 as figure2
+from .sources import compute as compute
+from .store import DamagedWarning as DamagedWarning
+from .store import load_diagram as load_diagram

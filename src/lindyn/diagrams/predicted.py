@@ -1,0 +1,80 @@
+"""Predicted runs: the error curves of modes that train independently, followed step by step until they stop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from lindyn.diagrams.stopping import Watch, begin, note
+from lindyn.prediction.spectra import ModeSpectrum
+from lindyn.solutions.mixed import mode_fraction
+from lindyn.support.precision import working_precision
+
+_BLOCK = 2000  # cells followed together, until the last of them has stopped
+
+
+@jax.jit
+def _follow(modes: tuple[Any, ...], entries: Any, law: tuple[Any, Any, Any], steps: Any) -> Watch:
+    values, counts, projections, energy = modes
+    tau, rate, n0 = law
+    psi = jnp.hypot(values, tau[:, None])
+    a, b = values / psi, tau[:, None] / psi
+    decay, start_decay = jnp.exp(-2 * psi * rate[:, None]), jnp.exp(-4 * tau * rate)
+
+    def errors(remaining: Any, residue: Any) -> tuple[Any, Any]:
+        learned = values * mode_fraction(a, b, remaining, 1 - remaining)
+        train = ((values - learned) ** 2) @ counts / entries + residue
+        test = (energy - 2 * learned @ projections + learned**2 @ counts) / entries + residue
+        return train, test
+
+    def body(carry: tuple[Any, Any, Any, Watch]) -> tuple[Any, Any, Any, Watch]:
+        step, remaining, residue, watch = carry
+        step, remaining, residue = step + 1, remaining * decay, residue * start_decay
+        return step, remaining, residue, note(watch, step, *errors(remaining, residue))[0]
+
+    ones = jnp.ones_like(psi)
+    first = (jnp.zeros((), jnp.int32), ones, n0, begin(*errors(ones, n0)))
+    return lax.while_loop(lambda c: (c[0] < steps) & c[3].running.any(), body, first)[3]
+
+
+def follow_modes(modes: ModeSpectrum, tau: np.ndarray, rate: np.ndarray, n0: np.ndarray, *, steps: int) -> Watch:
+    """Follow the curves of `ModeSpectrum.errors` at t = η·step until the published rules end them, for many cells.
+
+    Args:
+        modes: the modes and how they project on the true matrix.
+        tau: thresholds τ > 0, (cells,).
+        rate: learning rates, (cells,).
+        n0: variances σ⁴w of an entry of A(0), (cells,).
+        steps: largest number of steps.
+
+    Returns:
+        The last watch of every cell, as NumPy arrays.
+
+    References:
+        theory (3.2), sections 4 and 5.
+    """
+    order = _alike(tau, n0)
+    law = np.stack([tau, rate, n0])[:, order]
+    block = min(_BLOCK, tau.size)
+    law = np.pad(law, ((0, 0), (0, -tau.size % block)), mode="edge")
+    with working_precision(np.float64):
+        parts = tuple(jnp.asarray(v) for v in (modes.values, modes.counts, modes.projections, modes.energy))
+        entries = jnp.asarray(float(modes.shape[0]) * modes.shape[1])
+        ends = [
+            _follow(parts, entries, tuple(jnp.asarray(row[i : i + block]) for row in law), jnp.asarray(steps))
+            for i in range(0, law.shape[1], block)
+        ]
+    joined = (np.concatenate([np.asarray(e) for e in fields])[: tau.size] for fields in zip(*ends, strict=True))
+    back = np.argsort(order)
+    return Watch(*(field[back] for field in joined))
+
+
+def _alike(tau: np.ndarray, n0: np.ndarray) -> np.ndarray:
+    """Return an order in which cells that stop at similar steps stand together: tiles in (τ, n₀)."""
+    stripes = max(1, round(np.sqrt(tau.size / _BLOCK)))
+    stripe = np.argsort(np.argsort(tau)) * stripes // tau.size
+    return np.lexsort((n0, stripe))

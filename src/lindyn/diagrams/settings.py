@@ -1,0 +1,186 @@
+"""What a phase diagram is of: the grid, the family of tasks, the training, the sources. Plain data that saves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from lindyn.prediction.spectra import SpikedSpectrum, mean_signal_spectrum
+from lindyn.support import checks
+from lindyn.tasks.task import SpikedMatrix
+
+SOURCES = ("predict", "spectral", "descend", "formula")
+AXES = ("exponent", "log", "linear")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiagramSettings:
+    """Settings of a phase diagram; equal settings give equal data.
+
+    Args:
+        variance_exponents: increasing γ_σ², σ² = d^γ_σ², d = √(d_out d_in).
+        width_exponents: increasing γ_w ≥ 0, w = d^γ_w (rounded, at least 1).
+        shape: (d_out, d_in), or d.
+        rank: K of the signal.
+        noise: standard deviation of the noise entries.
+        scale: multiplies the signal.
+        spectrum: "mean" gives the signal the mean singular values of its ensemble, "sampled" draws it.
+        seeds: seeds of task and weights; one diagram for each.
+        sources: any of "predict" (large-d theory), "spectral" (one SVD of a drawn task, and the mode curve),
+            "descend" (exact gradient descent) and "formula" (the mixed dynamics, by the same steps).
+        learning_rate: "auto" (the published rule of Figure 2, cell by cell) or one number for all cells.
+        steps: largest number of steps.
+        dtype: precision of descend and formula.
+        axes: how figures show the grid: "exponent" (γ), "log" or "linear" (σ² and w themselves).
+
+    Raises:
+        InvalidArgument: a grid that is not increasing, or another setting that cannot be used.
+
+    Examples:
+        >>> figure2(sources=["predict"]).cells
+        900
+    """
+
+    variance_exponents: tuple[float, ...]
+    width_exponents: tuple[float, ...]
+    shape: tuple[int, int]
+    rank: int
+    noise: float = 1.0
+    scale: float = 1.0
+    spectrum: str = "sampled"
+    seeds: tuple[int, ...] = (0,)
+    sources: tuple[str, ...] = ("predict",)
+    learning_rate: float | str = "auto"
+    steps: int = 750
+    dtype: str = "float32"
+    axes: str = "exponent"
+
+    def __post_init__(self) -> None:
+        for name in ("variance_exponents", "width_exponents"):
+            values = checks.array(name, getattr(self, name), 1, dtype=np.float64)
+            if np.any(np.diff(values) <= 0):
+                raise checks.refuse(name, "be increasing", f"it is {values.tolist()}")
+            object.__setattr__(self, name, tuple(values.tolist()))
+        if self.width_exponents[0] < 0:
+            raise checks.refuse("width_exponents", "be non-negative", f"the smallest is {self.width_exponents[0]:g}")
+        object.__setattr__(self, "shape", checks.matrix_shape("shape", self.shape))
+        checks.integer("rank", self.rank, at_least=1, at_most=min(self.shape))
+        checks.number("noise", self.noise, at_least=0)
+        checks.number("scale", self.scale, above=0)
+        checks.choice("spectrum", self.spectrum, ("sampled", "mean"))
+        checks.integer("steps", self.steps, at_least=1)
+        checks.choice("axes", self.axes, AXES)
+        if self.learning_rate != "auto":
+            remedy = "or pass 'auto' for the published rule"
+            rate = checks.number("learning_rate", self.learning_rate, above=0, remedy=remedy)
+            object.__setattr__(self, "learning_rate", rate)
+        object.__setattr__(self, "dtype", checks.precision("dtype", self.dtype).name)
+        for name in ("seeds", "sources"):
+            listed = tuple(getattr(self, name))
+            if not listed or len(set(listed)) < len(listed):
+                raise checks.refuse(name, "hold at least one entry, each once", f"it is {list(listed)}")
+            object.__setattr__(self, name, listed)
+        for seed in self.seeds:
+            checks.integer("seeds", seed, at_least=0)
+        for source in self.sources:
+            checks.choice("sources", source, SOURCES)
+
+    @classmethod
+    def over(cls, *, variances: Any, widths: Any, shape: Any, axes: str = "log", **settings: Any) -> DiagramSettings:
+        """Return settings of a grid given by σ² and w themselves, linear or logarithmic.
+
+        Args:
+            variances: increasing σ² > 0.
+            widths: increasing w ≥ 1, whole numbers.
+            shape: (d_out, d_in), or d.
+            axes: how figures show them: "log" or "linear".
+            settings: the rest.
+
+        Examples:
+            >>> settings = DiagramSettings.over(variances=[1e-4, 1e-2], widths=[10, 1000], shape=100, rank=2)
+            >>> [round(g, 12) for g in (*settings.variance_exponents, *settings.width_exponents)]
+            [-2.0, -1.0, 0.5, 1.5]
+        """
+        d_out, d_in = checks.matrix_shape("shape", shape)
+        exponents = {}
+        for name, given, least in (("variances", variances, 0.0), ("widths", widths, 1.0)):
+            values = checks.array(name, given, 1, dtype=np.float64)
+            if values.min() < least or values.min() == 0:
+                must = "be positive" if least == 0 else "be at least 1"
+                raise checks.refuse(name, must, f"the smallest is {values.min():g}")
+            exponents[name] = 2 * np.log(values) / (math.log(d_out) + math.log(d_in))
+        return cls(
+            variance_exponents=exponents["variances"],
+            width_exponents=exponents["widths"],
+            shape=(d_out, d_in),
+            axes=axes,
+            **settings,
+        )
+
+    @property
+    def cells(self) -> int:
+        """Number of cells of one source."""
+        return len(self.seeds) * len(self.width_exponents) * len(self.variance_exponents)
+
+    @property
+    def log_dim(self) -> float:
+        """ln d, d = √(d_out d_in)."""
+        return 0.5 * (math.log(self.shape[0]) + math.log(self.shape[1]))
+
+    def law(self, variance_exponents: Any, width_exponents: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return the variances σ² = d^γ_σ² and the widths w = d^γ_w (whole numbers, at least 1) of cells."""
+        variance = np.exp(np.asarray(variance_exponents, dtype=np.float64) * self.log_dim)
+        width = np.exp(np.asarray(width_exponents, dtype=np.float64) * self.log_dim)
+        return variance, np.maximum(1.0, np.round(width))
+
+    def signal_spectrum(self) -> np.ndarray:
+        """Return the mean singular values of the signal."""
+        return mean_signal_spectrum(self.shape, self.rank, scale=self.scale)
+
+    def theory(self) -> SpikedSpectrum:
+        """Return the large-d spectrum of the target."""
+        return SpikedSpectrum(self.shape, self.signal_spectrum(), self.noise)
+
+    def task(self, seed: int) -> SpikedMatrix:
+        """Draw the task of one seed."""
+        signal: dict[str, Any] = {"rank": self.rank, "scale": self.scale}
+        if self.spectrum == "mean":
+            signal = {"singular_values": self.signal_spectrum()}
+        return SpikedMatrix(shape=self.shape, noise=self.noise, key=seed, dtype=self.dtype, **signal)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for a store."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> DiagramSettings:
+        """Return settings from `as_dict`."""
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        return cls(**fields)
+
+
+def figure2(
+    *, sources: Sequence[str] = ("descend", "formula"), seeds: Sequence[int] = (0,), **changes: Any
+) -> DiagramSettings:
+    """Return the published settings of Figure 2, with `changes`: d = 200, K = 5, 30 × 30, at most 750 steps.
+
+    References:
+        theory section 4.
+
+    Examples:
+        >>> settings = figure2()
+        >>> settings.variance_exponents[0], settings.width_exponents[-1]
+        (-3.0, 2.8)
+    """
+    published: dict[str, Any] = {
+        "variance_exponents": np.linspace(-3.0, 0.0, 30),
+        "width_exponents": np.linspace(0.0, 2.8, 30),
+        "shape": (200, 200),
+        "rank": 5,
+        "spectrum": "mean",
+    }
+    return DiagramSettings(**{**published, "sources": tuple(sources), "seeds": tuple(seeds), **changes})

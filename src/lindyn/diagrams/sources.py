@@ -1,0 +1,220 @@
+"""Sources of a diagram: each turns cells (γ_σ², γ_w) of one seed into numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lindyn.diagrams.predicted import follow_modes
+from lindyn.diagrams.settings import DiagramSettings
+from lindyn.diagrams.simulated import Cell, Outcome, run_cells
+from lindyn.diagrams.stopping import Watch
+from lindyn.methods.rates import figure2_rate
+from lindyn.networks.two_layer import TwoLayer
+from lindyn.prediction.large_d import stability_bound_of
+from lindyn.prediction.spectra import ModeSpectrum
+from lindyn.support import checks
+from lindyn.support.precision import working_precision
+
+SIMULATED = ("descend", "formula")
+QUANTITIES = {
+    "min_test_error": ("smallest test error per entry before stopping", "target²"),
+    "stable_rank": ("stable rank at the smallest test error", "1"),
+    "steps_to_min": ("steps until the smallest test error", "1"),
+    "last_step": ("step at which the published rules stop", "1"),
+    "train_error": ("train error per entry at the last step", "target²"),
+    "active_modes": ("singular values of A above the threshold at the smallest test error", "1"),
+    "distance": ("largest ‖A − A_formula‖_F²/(d_out d_in) along the run", "target²"),
+    "learning_rate": ("learning rate η", "1/target"),
+}
+
+_RISEN = 1.001  # a train error above that of the start, up to rounding, has diverged
+
+Found = dict[str, dict[str, np.ndarray]]  # source → quantity, and "reason" ("" for a cell without fault) → values
+
+
+def compute(
+    settings: DiagramSettings, seed: int, variance_exponents: Any, width_exponents: Any, *, lanes: int = 1
+) -> Found:
+    """Compute cells by all sources of the settings, whatever their grid: a cell depends on its place and seed alone.
+
+    Args:
+        settings: tasks, training and sources.
+        seed: seed of task and weights.
+        variance_exponents: γ_σ² of each cell.
+        width_exponents: γ_w of each cell.
+        lanes: simulated cells that run side by side.
+
+    Returns:
+        For each source the quantities of every cell, and "reason": why a cell failed (its numbers are NaN), or "".
+
+    Raises:
+        InvalidArgument: exponents of different lengths, not finite, or a negative γ_w.
+
+    References:
+        theory sections 4 and 5.
+
+    Examples:
+        >>> from lindyn.diagrams import figure2
+        >>> found = compute(figure2(sources=["predict"]), 0, [-2.2, -1.0], [1.75, 1.75])
+        >>> found["predict"]["min_test_error"].round(3).tolist()
+        [0.051, 0.513]
+    """
+    gamma_v = checks.array("variance_exponents", variance_exponents, 1, dtype=np.float64)
+    gamma_w = checks.array("width_exponents", width_exponents, 1, dtype=np.float64, shape=gamma_v.shape)
+    if np.any(gamma_w < 0):
+        raise checks.refuse("width_exponents", "be non-negative", f"the smallest is {gamma_w.min():g}")
+    variance, width = settings.law(gamma_v, gamma_w)
+    found: Found = {}
+    for source in ("predict", "spectral"):
+        if source in settings.sources:
+            found[source] = _predicted(settings, source, seed, variance, width)
+    simulated = tuple(s for s in SIMULATED if s in settings.sources)
+    if simulated:
+        entropy = np.stack([gamma_v, gamma_w]).view(np.uint64).T
+        found |= _simulated(settings, simulated, seed, variance, width, entropy, lanes)
+    return {source: found[source] for source in settings.sources}
+
+
+@lru_cache(maxsize=8)
+def _modes(settings: DiagramSettings, source: str, seed: int) -> ModeSpectrum:
+    if source == "predict":
+        return settings.theory().modes
+    task = settings.task(seed)
+    return ModeSpectrum.of(task.target, task.signal)
+
+
+@lru_cache(maxsize=8)
+def _signal(settings: DiagramSettings, source: str, seed: int) -> np.ndarray:
+    """Singular values of the signal, by which the published rate is set."""
+    if source == "predict" or settings.spectrum == "mean":
+        return settings.signal_spectrum()
+    return np.linalg.svd(settings.task(seed).reference(), compute_uv=False)[: settings.rank]
+
+
+def _rates(
+    settings: DiagramSettings, source: str, seed: int, variance: np.ndarray, width: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the learning rate of each cell, and its bound of stability."""
+    deviation = np.sqrt(variance)
+    bound = stability_bound_of(settings.theory(), variance * width, width, (deviation, deviation))
+    if not isinstance(settings.learning_rate, str):
+        return np.full(bound.shape, settings.learning_rate), bound
+    signal = _signal(settings, source, seed)
+    top, size = float(signal[0]), float(np.linalg.norm(signal))
+    return figure2_rate(variance * width, top=top, size=size, bound=bound), bound
+
+
+def _predicted(
+    settings: DiagramSettings, source: str, seed: int, variance: np.ndarray, width: np.ndarray
+) -> dict[str, np.ndarray]:
+    tau, n0 = variance * width, variance**2 * width
+    rate, _ = _rates(settings, source, seed, variance, width)
+    modes = _modes(settings, source, seed)
+    end = follow_modes(modes, tau, rate, n0, steps=settings.steps)
+    best = rate * end.best_step
+    return {
+        **_of_watch(end),
+        "stable_rank": modes.errors(tau, best, n0)["stable_rank"],
+        "active_modes": modes.active(tau, best),
+        "distance": np.full(tau.size, np.nan),
+        "learning_rate": rate,
+        "reason": np.full(tau.size, "", dtype=object),
+    }
+
+
+def _of_watch(watch: Watch) -> dict[str, np.ndarray]:
+    named = {
+        "min_test_error": watch.best_test,
+        "steps_to_min": watch.best_step,
+        "last_step": watch.last_step,
+        "train_error": watch.last_train,
+    }
+    return {name: np.asarray(value, dtype=np.float64) for name, value in named.items()}
+
+
+def lane_width(settings: DiagramSettings, width: float) -> int:
+    """Return the hidden units that a cell is padded to: few sizes, since each is compiled."""
+    n = sum(settings.shape)
+    return min(n, max(8, 1 << (int(min(width, n)) - 1).bit_length()))
+
+
+def _simulated(
+    settings: DiagramSettings,
+    sources: tuple[str, ...],
+    seed: int,
+    variance: np.ndarray,
+    width: np.ndarray,
+    entropy: np.ndarray,
+    lanes: int,
+) -> Found:
+    rate, bound = _rates(settings, "descend", seed, variance, width)
+    tau, dtype = variance * width, np.dtype(settings.dtype)
+    padded = np.array([lane_width(settings, w) for w in width])
+    found = {s: {q: np.full(tau.size, np.nan) for q in QUANTITIES} for s in sources}
+    reasons = np.full(tau.size, "", dtype=object)
+
+    def starts(chosen: np.ndarray) -> Iterator[Cell]:
+        for k in chosen:
+            key = np.random.default_rng([seed, *entropy[k].tolist()])
+            net = TwoLayer.gaussian(settings.shape, int(width[k]), variance[k], key=key)
+            yield Cell(dtype.type(rate[k]), _layers(net, padded[k], dtype), _twin(net, dtype))
+
+    with working_precision(dtype):
+        task = jax.tree.map(jnp.asarray, settings.task(seed))
+        for columns in np.unique(padded):
+            chosen = np.flatnonzero(padded == columns)
+            ends = run_cells(
+                task,
+                starts(chosen),
+                steps=settings.steps,
+                lanes=min(lanes, chosen.size),
+                follow_twin="formula" in sources,
+            )
+            for number, outcome in ends:
+                k = chosen[number]
+                if not outcome.watch.last_train <= _RISEN * outcome.watch.first_train:
+                    reasons[k] = (
+                        f"diverged at step {int(outcome.watch.last_step)}: learning rate {rate[k]:.3g}, "
+                        f"bound of stability {bound[k]:.3g}"
+                    )
+                    continue
+                for source in sources:
+                    for name, value in _quantities(source, outcome, tau[k], rate[k]).items():
+                        found[source][name][k] = value
+    return {source: {**quantities, "reason": reasons} for source, quantities in found.items()}
+
+
+def _layers(net: TwoLayer, columns: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    """Layers with the hidden index first, padded with zeros to `columns` hidden units (1.4)."""
+    out = np.zeros((2, columns, max(net.shape)), dtype)
+    out[0, : net.reduced_width, : net.shape[1]], out[1, : net.reduced_width, : net.shape[0]] = net.w1, net.w2.T
+    return out[0, :, : net.shape[1]], out[1, :, : net.shape[0]]
+
+
+def _twin(net: TwoLayer, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest start that obeys the mixed dynamics exactly from the network's A(0): λ-balanced, λ = 2τ (2.4), (2.6)."""
+    d_out, d_in = net.shape
+    side: Literal["in", "out"] = "in" if d_in <= d_out else "out"
+    twin = TwoLayer.balanced(threshold=net.threshold, width=min(d_out, d_in), side=side, start=net.matrix)
+    return twin.w1.astype(dtype), np.ascontiguousarray(twin.w2.T).astype(dtype)
+
+
+def _quantities(source: str, outcome: Outcome, tau: float, rate: float) -> dict[str, Any]:
+    watch, best = outcome.watch, outcome.best
+    if source == "formula":
+        assert outcome.twin_watch is not None and outcome.twin_best is not None
+        watch, best = outcome.twin_watch, outcome.twin_best
+    s = np.linalg.svd(best, compute_uv=False)
+    return {
+        **_of_watch(watch),
+        "stable_rank": (s**2).sum() / s[0] ** 2 if s[0] > 0 else 0.0,
+        "active_modes": float((s > tau).sum()),
+        "distance": outcome.distance if source == "descend" else np.nan,
+        "learning_rate": rate,
+    }

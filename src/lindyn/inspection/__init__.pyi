@@ -1,0 +1,9 @@
+from .inspection import inspect as inspect
+from .recognition import START_LAWS as START_LAWS
+from .recognition import common_thresholds as common_thresholds
+from .recognition import start_threshold as start_threshold
+from .records import crossings as crossings
+from .records import load_tracking as load_tracking
+from .report import Inspection as Inspection
+from .report import PairFailure as PairFailure
+from .report import PairReport as PairReport

@@ -1,0 +1,119 @@
+"""Records of a regime tracker as a labelled dataset: made, read, and asked which mode crossed its threshold when."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lindyn._version import __version__
+from lindyn.support import checks
+
+if TYPE_CHECKING:
+    import xarray
+
+OF_MODES = {
+    "singular_values": ("singular value m_k of the product", "target"),
+    "thresholds": ("threshold τ_k of the mode", "target"),
+    "activities": ("activity m_k/√(m_k² + τ_k²): 0 lazy, 1 active", "1"),
+}
+OF_PAIRS = {
+    "nominal_threshold": ("threshold of the pair as a whole, from its imbalance", "target"),
+    "active_modes": ("modes above their own threshold", "1"),
+    "imbalance_drift": ("‖D − D(start)‖_F over its scale at the start, D = W1W1ᵀ − W2ᵀW2", "1"),
+    "stable_rank": ("stable rank ‖A‖_F²/‖A‖_op²", "1"),
+}
+
+
+def tracking_dataset(
+    pairs: dict[str, dict[str, Any]], steps: list[int], records: list[dict[str, np.ndarray]], info: dict[str, Any]
+) -> xarray.Dataset:
+    """Return records as a dataset with dimensions pair, step and mode.
+
+    Args:
+        pairs: name → "d_out", "d_in", "width", "scale".
+        steps: optimiser steps at which records were made, increasing.
+        records: for each step the quantities of `OF_MODES`, (pairs, modes), and of `OF_PAIRS`, (pairs,).
+        info: plain data kept as the attribute "lindyn".
+
+    References:
+        theory (2.9).
+    """
+    import xarray as xr
+
+    variables: dict[str, Any] = {}
+    for quantities, dims in ((OF_MODES, ("pair", "step", "mode")), (OF_PAIRS, ("pair", "step"))):
+        for name, (text, unit) in quantities.items():
+            stacked = np.stack([record[name] for record in records], axis=1)
+            variables[name] = (dims, stacked, {"long_name": text, "units": unit})
+    modes = variables["singular_values"][1].shape[2]
+    coordinates: dict[str, Any] = {
+        "pair": ("pair", np.array(list(pairs), dtype=object)),
+        "step": ("step", np.array(steps, dtype=np.int64), {"long_name": "optimiser step", "units": "1"}),
+        "mode": ("mode", np.arange(1, modes + 1), {"long_name": "mode, largest singular value first", "units": "1"}),
+    }
+    for name in ("d_out", "d_in", "width", "scale"):
+        coordinates[name] = ("pair", np.array([pair[name] for pair in pairs.values()]), {"units": "1"})
+    attributes = {"lindyn": json.dumps({**info, "lindyn_version": __version__})}
+    return xr.Dataset(variables, coords=coordinates, attrs=attributes)
+
+
+def load_tracking(path: str | Path) -> xarray.Dataset:
+    """Read the records that a tracker has saved; needs no PyTorch.
+
+    Raises:
+        FileNotFoundError: there is nothing at the path.
+        ValueError: it is no record of a tracker.
+    """
+    import xarray as xr
+
+    if not Path(path).exists():
+        raise FileNotFoundError(f"There is no record of a tracker at {path}.")
+    try:
+        dataset = xr.open_zarr(path, consolidated=False).load()
+        json.loads(dataset.attrs["lindyn"])
+        missing = [name for name in (*OF_MODES, *OF_PAIRS) if name not in dataset]
+        if missing:
+            raise KeyError(missing[0])
+    except Exception as error:
+        raise ValueError(f"{path} holds no record that a tracker wrote: {checks.one_line(error)}.") from error
+    return dataset
+
+
+def crossings(dataset: xarray.Dataset) -> xarray.DataArray:
+    """Return the step at which each mode crossed its threshold, dimensions (pair, mode).
+
+    The first time that m_k passes τ_k from below, by linear interpolation of m_k − τ_k between records; the first
+    record's step for a mode that is active from the start; NaN for one that has not crossed.
+
+    Args:
+        dataset: from `RegimeTracker.dataset` or `load_tracking`.
+
+    References:
+        theory (2.9).
+
+    Examples:
+        >>> import numpy as np
+        >>> values = {name: np.zeros((1, 1)) for name in OF_MODES} | {name: np.zeros(1) for name in OF_PAIRS}
+        >>> records = [values | {"singular_values": np.array([[m]]), "thresholds": np.ones((1, 1))} for m in (0.5, 1.5)]
+        >>> pair = {"layer": {"d_out": 1, "d_in": 1, "width": 1, "scale": 1.0}}
+        >>> float(crossings(tracking_dataset(pair, [0, 10], records, {}))[0, 0])
+        5.0
+    """
+    step = dataset["step"].values.astype(float)
+    ahead = (dataset["singular_values"] - dataset["thresholds"]).transpose("pair", "mode", "step")
+    values = ahead.values
+    found = np.full(values.shape[:2], np.nan)
+    for index in np.ndindex(*found.shape):
+        above = np.flatnonzero(values[index] > 0)
+        if above.size:
+            i = int(above[0])
+            before = values[index][i - 1] if i else np.nan
+            found[index] = step[i]
+            if np.isfinite(before):
+                found[index] -= (step[i] - step[i - 1]) * values[index][i] / (values[index][i] - before)
+    out = ahead.isel(step=0, drop=True).copy(data=found)
+    out.attrs = {"long_name": "step at which the mode crosses its threshold", "units": "1"}
+    return out.rename("crossing_step")

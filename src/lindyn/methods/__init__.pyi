@@ -1,0 +1,9 @@
+from .method import ClosedForm as ClosedForm
+from .method import Flow as Flow
+from .method import GradientDescent as GradientDescent
+from .method import Method as Method
+from .method import Muon as Muon
+from .method import Optimizer as Optimizer
+from .rates import StabilityWarning as StabilityWarning
+from .rates import published_learning_rate as published_learning_rate
+from .rates import stability_bound as stability_bound

@@ -1,0 +1,12 @@
+from . import laws as laws
+from . import pair_modes as pair_modes
+from . import starts as starts
+from .laws import Parametrization as Parametrization
+from .pair_modes import FactorModes as FactorModes
+from .pair_modes import factor_modes as factor_modes
+from .pair_modes import imbalance_drift as imbalance_drift
+from .pair_modes import share_outside_rows as share_outside_rows
+from .starts import StartReport as StartReport
+from .starts import lora_weights as lora_weights
+from .starts import mixed_weights as mixed_weights
+from .two_layer import TwoLayer as TwoLayer

@@ -1,0 +1,11 @@
+from .estimation import SpectrumEstimate as SpectrumEstimate
+from .estimation import estimate_spectrum as estimate_spectrum
+from .factors import predict_factors as predict_factors
+from .large_d import predict as predict
+from .large_d import predict_cells as predict_cells
+from .regimes import Regime as Regime
+from .regimes import phase_of as phase_of
+from .regimes import regime as regime
+from .spectra import ModeSpectrum as ModeSpectrum
+from .spectra import SpikedSpectrum as SpikedSpectrum
+from .spectra import mean_signal_spectrum as mean_signal_spectrum

@@ -1,0 +1,354 @@
+"""Prediction of a pair of factors under SGD: each singular value of the product against step."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from lindyn._version import __version__
+from lindyn.dynamics import Mixed
+from lindyn.methods.method import Flow
+from lindyn.methods.rates import StabilityWarning
+from lindyn.networks.laws import Parametrization
+from lindyn.networks.two_layer import TwoLayer
+from lindyn.simulation.plans import save_steps
+from lindyn.simulation.simulation import simulate
+from lindyn.simulation.trajectory import Trajectory, Variable
+from lindyn.solutions.balanced import AbstractFactors, FactorFlow, NarrowSolution, TargetModes, target_modes
+from lindyn.solutions.mixed import MixedSolution
+from lindyn.support import checks
+from lindyn.tasks.task import SpikedMatrix
+
+Formula = Literal["auto", "narrow", "mixed", "flow"]
+Record = tuple[np.ndarray, float, float]  # singular values, ‖A − T‖_F², threshold
+
+_WHY = {
+    "narrow": "closed form of λ-balanced factors (3.4)",
+    "mixed": "closed form of the mixed dynamics (3.1)",
+    "flow": "flow of these factors, integrated in the target's singular basis (1.1)",
+}
+
+
+class _Clock(NamedTuple):
+    """How steps become flow time, and weight decay a rate of flow time."""
+
+    per_step: float
+    momentum: float
+    decays: tuple[float, float]
+
+    def times(self, steps: np.ndarray) -> np.ndarray:
+        """Flow time of each step: momentum multiplies the rate by 1/(1 − β), after a lag of β/(1 − β) steps."""
+        beta = self.momentum
+        return self.per_step / (1 - beta) * (steps - beta * (1 - beta**steps) / (1 - beta))
+
+
+def predict_factors(
+    start: tuple[Any, Any] | TwoLayer | Parametrization,
+    target: Any = None,
+    *,
+    gradient: Any = None,
+    curvature: float = 1.0,
+    scale: float = 1.0,
+    learning_rate: float,
+    steps: int,
+    save_every: int | Sequence[int] = 1,
+    rate_ratio: float = 1.0,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    optimizer: Any = "sgd",
+    formula: Formula = "auto",
+    draws: int = 8,
+    key: checks.Seed = 0,
+) -> Trajectory:
+    """Predict every singular value of A = s·W2W1 against step, under SGD on the cost (c/2)‖A − T‖_F².
+
+    "auto" takes, and the trajectory says which: (3.4) for narrow factors that are λ-balanced; the integrated flow of
+    these very factors for other narrow ones, a LoRA adapter as it is drawn, and with weight decay; (3.1) with the
+    measured threshold for a hidden layer as wide as d_in + d_out, accurate to O(√((d_in + d_out)/w)).
+
+    Gradient descent follows the flow to first order in the learning rate; a note gives the relative error of its
+    rates, ½ηκ(1 + β)/(1 − β)², κ the largest rate. Momentum β runs the clock at η/(1 − β), β/(1 − β) steps late.
+    Mini-batches follow it on average. Unequal rates run on the clock √(η₁η₂) with τ√(η₂/η₁) in place of τ; under
+    weight decay τ(t) = τe^{−2μt}. For the steps themselves instead of their flow: `simulate` with `GradientDescent`.
+
+    Args:
+        start: (W1, W2), shapes (w, d_in) and (d_out, w): arrays or tensors (LoRA: A and B); or a `TwoLayer`; or only
+            a law, such as `lindyn.parametrizations.lora(...)`: the prediction is then the mean over `draws` starts,
+            with "singular_values_std" beside it, and is marked as statistical.
+        target: T, shape (d_out, d_in), or a pair (left, right) of factors with T = left·right. LoRA: the wanted ΔW.
+        gradient: instead of the target, ∇C at the start with respect to A (LoRA: to the adapted weight):
+            T = A(0) − gradient/c.
+        curvature: c.
+        scale: s of a pair (LoRA: α/r, or α/√r).
+        learning_rate: η, that of W1.
+        steps: number of steps to cover.
+        save_every: record every so many steps (the last one always), or at these steps.
+        rate_ratio: η₂/η₁ of a pair (LoRA+: η_B/η_A).
+        momentum: β of heavy-ball SGD, in [0, 1).
+        weight_decay: μ of both layers, per step and learning rate as in `torch.optim.SGD`.
+        optimizer: name of the optimiser, or the object, of which only the kind is looked at: SGD or a refusal.
+        formula: "auto"; "narrow": (3.4) with the mean τ even if the start is not balanced; "mixed": (3.1); "flow".
+        draws: number of starts drawn of a law.
+        key: seed of those.
+
+    Returns:
+        A trajectory of "singular_values" (of A), "train_error" ‖A − T‖_F²/(d_out d_in), "stable_rank" and
+        "threshold".
+
+    Raises:
+        InvalidArgument: shapes that do not chain, entries that are not finite, an optimiser other than SGD, and
+            anything else that cannot be used.
+
+    Warns:
+        StabilityWarning: the learning rate is above the bound of stability.
+
+    References:
+        theory (3.4), (3.1), (2.5)–(2.8).
+
+    Examples:
+        >>> import numpy as np
+        >>> from lindyn.networks.laws import lora
+        >>> target = np.diag([2.0, 1.0, 0.0, 0.0])
+        >>> a, b = TwoLayer.lora(4, rank=2, key=0).weights()
+        >>> run = predict_factors((a, b), target, learning_rate=0.01, steps=2000, save_every=500)
+        >>> run["singular_values"][-1].round(4).tolist()
+        [2.0, 1.0]
+        >>> print(predict_factors(lora(4, rank=2), target, learning_rate=0.01, steps=300).info["notes"][-1])
+        statistical: mean and standard deviation over 8 starts drawn of the law; one start deviates from the mean
+    """
+    _refuse_other_optimizers(optimizer)
+    checks.choice("formula", formula, ("auto", *_WHY))
+    checks.exactly_one("target", target, "gradient", gradient)
+    momentum = checks.number("momentum", momentum, at_least=0)
+    if momentum >= 1:
+        raise checks.refuse("momentum", "be below 1", f"it is {momentum:g}")
+    rate = checks.number("learning_rate", learning_rate, above=0)
+    curvature = checks.number("curvature", curvature, above=0)
+    mu = checks.number("weight_decay", weight_decay, at_least=0)
+    chosen_steps = save_steps(checks.integer("steps", steps, at_least=0), save_every).astype(float)
+
+    began = time.perf_counter()
+    if gradient is None:
+        modes = target_modes(target)
+        starts = _starts(start, modes.shape, scale, rate_ratio, draws, key)
+    else:
+        gradient = checks.array("gradient", gradient, 2)
+        starts = _starts(start, None, scale, rate_ratio, draws, key)
+        if gradient.shape != starts[0].shape:
+            wanted = f"have the shape {starts[0].shape} of the product"
+            raise checks.refuse("gradient", wanted, f"its shape is {gradient.shape}")
+        modes = target_modes(starts[0].matrix - gradient / curvature)
+    net, statistical = starts[0], isinstance(start, Parametrization)
+    if modes.shape != net.shape:
+        raise checks.refuse("target", f"have the shape {net.shape} of the product", f"its shape is {modes.shape}")
+
+    ratio = net.units[0] / net.units[1]  # √(η₂/η₁)
+    decay = mu / (net.units[0] * net.units[1] * curvature)  # in flow time, of a layer that learns at √(η₁η₂)
+    clock = _Clock(rate * curvature * net.clock, momentum, (decay / ratio, decay * ratio))
+    times = clock.times(chosen_steps)
+    chosen = _choose(formula, net, clock.decays)
+    runs = [list(_records(chosen, n, modes, times, clock.decays)) for n in starts]
+    values = np.array([[record[0] for record in run] for run in runs])
+    losses = np.array([[record[1] for record in run] for run in runs])
+    thresholds = np.abs([[record[2] for record in run] for run in runs])
+    squares = np.sum(values**2, axis=2)
+    top = np.max(values, axis=2) ** 2
+    data = {
+        "singular_values": values.mean(0),
+        "train_error": losses.mean(0) / math.prod(net.shape),
+        "stable_rank": np.divide(squares, top, out=np.zeros_like(squares), where=top > 0).mean(0),
+        "threshold": thresholds.mean(0),
+    }
+    variables = {
+        "singular_values": Variable(("mode",), "singular values of A", "target"),
+        "train_error": Variable((), "train error per entry", "target²"),
+        "stable_rank": Variable((), "stable rank ‖A‖_F²/‖A‖_op²", "1"),
+        "threshold": Variable((), "threshold τ: lazy below, active above", "target"),
+    }
+    if statistical:
+        data["singular_values_std"] = values.std(0)
+        variables["singular_values_std"] = Variable(("mode",), "standard deviation over starts", "target")
+    limit, slow = _stability(net, modes, clock)
+    bound = limit * rate
+    if bound < rate:
+        warnings.warn(
+            f"Learning rate {rate:.4g} is above the bound of stability {bound:.4g}, where descent does not follow its "
+            f"flow. Use a learning rate well below {bound:.4g}.",
+            StabilityWarning,
+            stacklevel=2,
+        )
+    info = {
+        "dynamics": f"factors of width {net.width:,}",
+        "law": net.law,
+        "method": {"narrow": "closed form", "mixed": "closed form", "flow": "flow"}[chosen],
+        "why": _WHY[chosen] + (", as asked" if formula != "auto" else ""),
+        "task": "quadratic cost",
+        "shape": list(net.shape),
+        "threshold": float(data["threshold"][0]),
+        "dtype": net.dtype.name,
+        "state_bytes": net.w1.nbytes + net.w2.nbytes,
+        "learning_rate": rate,
+        "stability_bound": bound,
+        "status": "completed",
+        "seconds_compile": 0.0,
+        "seconds_run": time.perf_counter() - began,
+        "notes": _notes(chosen, net, modes, clock, slow, len(starts) if statistical else 0),
+        "sources": ["tu2024mixed", "domine2024lazy"],
+        "lindyn_version": __version__,
+    }
+    return Trajectory(times, chosen_steps, data, variables, info)
+
+
+def _refuse_other_optimizers(optimizer: Any) -> None:
+    name = optimizer if isinstance(optimizer, str) else type(optimizer).__name__
+    if name.lower() != "sgd":
+        raise checks.refuse(
+            "optimizer",
+            "be SGD, whose flow conserves W1W1ᵀ − W2ᵀW2",
+            f"it is {name}, which does not",
+            "follow the thresholds while training with lindyn.torch.RegimeTracker",
+        )
+
+
+def _starts(
+    start: Any, shape: tuple[int, int] | None, scale: float, rate_ratio: float, draws: int, key: checks.Seed
+) -> list[TwoLayer]:
+    """The factors in the units of the plain network, one start or `draws` of a law."""
+    s = checks.number("scale", scale, above=0)
+    ratio = checks.number("rate_ratio", rate_ratio, above=0)
+    if isinstance(start, TwoLayer | Parametrization):
+        for name, value in (("scale", s), ("rate_ratio", ratio)):
+            if value != 1:
+                raise checks.refuse(name, "be left out", f"it is {value:g}, and `start` has its own", "or pass a pair")
+    if isinstance(start, TwoLayer):
+        return [start]
+    if isinstance(start, Parametrization):
+        if shape is None:
+            raise checks.refuse(
+                "start",
+                "be a pair of factors or a TwoLayer when a gradient is given",
+                "it is a law",
+                "or give `target`",
+            )
+        rng = checks.generator("key", key)
+        nets = [TwoLayer.parametrized(shape, start, rng) for _ in range(checks.integer("draws", draws, at_least=2))]
+        return [replace(n, threshold=_nominal_threshold(n, start)) for n in nets]
+    if not isinstance(start, tuple | list) or len(start) != 2:
+        raise checks.refuse(
+            "start", "be a pair (W1, W2), a TwoLayer or a Parametrization", f"it is {type(start).__name__}"
+        )
+    first, second = (checks.array(f"start[{i}]", w, 2) for i, w in enumerate(start))
+    if second.shape[1] != first.shape[0]:
+        raise checks.refuse(
+            "start[1]", f"have {first.shape[0]} columns, one for each row of `start[0]`", f"its shape is {second.shape}"
+        )
+    law = Parametrization("given factors", first.shape[0], 0.0, 0.0, multiplier=s, rate_out=ratio)
+    net = TwoLayer.from_weights(law.units[0] * first, law.units[1] * second)
+    if not (first.any() or second.any()):
+        raise checks.refuse("start", "have a layer that is not zero", "both are zero, from where nothing moves")
+    return [replace(net, clock=law.clock, units=law.units)]
+
+
+def _nominal_threshold(net: TwoLayer, law: Parametrization) -> float:
+    """σ²w where wide (2.5), |σ₁²d_in − σ₂²d_out|/2 where narrow (2.7)."""
+    if net.width >= sum(net.shape):
+        return law.threshold
+    d_out, d_in = net.shape
+    return 0.5 * abs(net.units[0] ** 2 * law.variance_in * d_in - net.units[1] ** 2 * law.variance_out * d_out)
+
+
+def _choose(formula: str, net: TwoLayer, decays: tuple[float, float]) -> str:
+    if decays[0] != decays[1] and (formula == "mixed" or net.width >= min(net.shape)):
+        raise checks.refuse(
+            "weight_decay", "be 0 for a wide pair with unequal learning rates", "it is not, and no threshold is known"
+        )
+    if formula == "narrow" and any(decays):
+        raise checks.refuse("formula", "be 'flow' with weight decay", "it is 'narrow', which has none")
+    if formula != "auto":
+        return formula
+    if net.width >= sum(net.shape):
+        return "mixed"
+    balance = net.imbalance().astype(np.float64)
+    balance -= np.trace(balance) / len(balance) * np.eye(len(balance))
+    size = float(np.linalg.norm(net.w1, 2) ** 2 + np.linalg.norm(net.w2, 2) ** 2)
+    exact = float(np.linalg.norm(balance, 2)) <= 100 * float(np.finfo(net.dtype).eps) * size
+    return "narrow" if exact and not any(decays) else "flow"
+
+
+def _records(
+    formula: str, net: TwoLayer, modes: TargetModes, times: np.ndarray, decays: tuple[float, float]
+) -> Iterator[Record]:
+    if formula == "mixed":
+        yield from _mixed_records(net, modes, times, decays[0])
+        return
+    motion: AbstractFactors = (
+        NarrowSolution(modes, net.w1, net.w2)
+        if formula == "narrow"
+        else FactorFlow(modes, net.w1, net.w2, weight_decay=decays)
+    )
+    for t, (s, loss, mean) in zip(times, motion.records(times), strict=True):
+        narrow = net.width < min(net.shape)  # D has its full rank then, and τ is its mean (2.7)
+        yield s, loss, mean if narrow else net.threshold * math.exp(-2 * decays[0] * t)
+
+
+def _mixed_records(net: TwoLayer, modes: TargetModes, times: np.ndarray, decay: float) -> Iterator[Record]:
+    target = (modes.left * modes.values) @ modes.right.T
+    start = net.matrix.astype(np.float64)
+    if decay:
+        task = SpikedMatrix(target=target)
+        run = simulate(
+            Mixed(net.threshold, start, weight_decay=decay),
+            task,
+            Flow(),
+            times=times,
+            observables=["singular_values", "train_error"],
+            progress=False,
+        )
+        for t, s, error in zip(times, run["singular_values"], run["train_error"], strict=True):
+            yield s, float(error) * target.size, net.threshold * math.exp(-2 * decay * t)
+        return
+    solution = MixedSolution(target, net.threshold, start)
+    for t in times:
+        matrix = solution(float(t))
+        s = np.linalg.svd(matrix, compute_uv=False)
+        yield s, float(np.sum((matrix - target) ** 2)), net.threshold
+
+
+def _stability(net: TwoLayer, modes: TargetModes, clock: _Clock) -> tuple[float, float]:
+    """Distance to the bound of stability, 2(1 + β)/ηκ, and relative error of the top rate, ½ηκ(1 + β)/(1 − β)²."""
+    first = float(np.linalg.norm(net.w1, 2) ** 2 + np.linalg.norm(net.w2, 2) ** 2)
+    highest = float(modes.values[0]) if modes.values.size else 0.0
+    move = clock.per_step * max(first, 2 * math.hypot(highest, net.threshold))
+    beta = clock.momentum
+    return 2 * (1 + beta) / move, 0.5 * move * (1 + beta) / (1 - beta) ** 2
+
+
+def _notes(formula: str, net: TwoLayer, modes: TargetModes, clock: _Clock, slow: float, draws: int) -> list[str]:
+    notes = [f"first order in the learning rate: the fastest rates of descent are off by about {slow:.2%}"]
+    if clock.momentum:
+        lag = clock.momentum / (1 - clock.momentum)
+        notes.append(
+            f"momentum {clock.momentum:g}: effective rate η/(1 − β), {lag:.3g} steps late; the error above grows"
+        )
+    if formula == "narrow":
+        residual = NarrowSolution(modes, net.w1, net.w2).residual
+        notes.append(f"‖D − 2τI‖ is {residual:.2g} of the layers' size; (3.4) is exact at 0")
+    if formula == "mixed":
+        share = math.sqrt(sum(net.shape) / net.width)
+        notes.append(
+            f"(3.1) holds to O(√((d_in + d_out)/w)) = {share:.2g} for random weights, exactly for orthogonal ones"
+        )
+    if any(clock.decays):
+        notes.append("weight decay: τ falls as e^{−2μηn} where both layers decay alike (2.8)")
+    if draws:
+        notes.append(
+            f"statistical: mean and standard deviation over {draws} starts drawn of the law; one start deviates from "
+            "the mean"
+        )
+    return notes

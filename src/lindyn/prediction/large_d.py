@@ -1,0 +1,197 @@
+"""Prediction of whole runs by the large-d theory: curves for one network, or numbers for millions of cells."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from lindyn._version import __version__
+from lindyn.methods.rates import figure2_rate, published_rate
+from lindyn.networks.laws import Parametrization
+from lindyn.prediction.spectra import SpikedSpectrum, mean_signal_spectrum
+from lindyn.simulation.trajectory import Trajectory, Variable
+from lindyn.support import checks
+
+
+def predict(
+    shape: int | tuple[int, int],
+    law: Parametrization,
+    *,
+    rank: int | None = None,
+    singular_values: Any = None,
+    noise: float = 1.0,
+    scale: float = 1.0,
+    learning_rate: float | str = "auto",
+    steps: int = 750,
+    save_every: int = 1,
+) -> Trajectory:
+    """Predict the errors of training a wide network on a signal in noise, without a matrix: any d, at once.
+
+    Uses the large-d spectra and the mode curve at flow time t = η·step. Valid for w ≫ d and large d; a start that is
+    not small (σ⁴w ≥ 0.1) is treated by its lazy decay, and the trajectory notes it.
+
+    Args:
+        shape: (d_out, d_in), or d; 10⁹ is answered at once.
+        law: variances and width, from `lindyn.parametrizations`.
+        rank: K of a signal A* = scale·CDᵀ, whose mean spectrum is used.
+        singular_values: the signal's own, instead of `rank`.
+        noise: standard deviation of the noise entries.
+        scale: multiplies the signal of given rank.
+        learning_rate: η, or a published rule ("auto", "figure1"; see `lindyn.methods.rates`).
+        steps: number of gradient-descent steps to cover.
+        save_every: record every so many steps.
+
+    Returns:
+        A trajectory of "train_error", "test_error", "stable_rank" and "signal_modes" (learned strength of each).
+
+    Raises:
+        InvalidArgument: arguments that cannot be used.
+
+    References:
+        theory section 5.
+
+    Examples:
+        >>> from lindyn.networks.laws import exponents
+        >>> law = exponents(200, variance_exponent=-2.2, width_exponent=1.75)
+        >>> run = predict(200, law, rank=5, steps=750)
+        >>> round(float(run["test_error"].min()), 3)
+        0.051
+    """
+    d_out, d_in = checks.matrix_shape("shape", shape)
+    spectrum = _spectrum_of((d_out, d_in), rank, singular_values, noise, scale)
+    steps = checks.integer("steps", steps, at_least=0)
+    every = checks.integer("save_every", save_every, at_least=1)
+    chosen = np.unique(np.append(np.arange(0, steps + 1, every), steps)).astype(float)
+
+    tau, top = law.threshold, float(spectrum.signal[0])
+    if tau == 0:
+        raise checks.refuse("law", "have a positive variance", "its threshold is 0, and a start of zero never moves")
+    u_in, u_out = law.units
+    deviations = u_in * math.sqrt(law.variance_in), u_out * math.sqrt(law.variance_out)
+    bound = float(stability_bound_of(spectrum, tau, law.width, deviations)) / law.clock
+    if isinstance(learning_rate, str):
+        size = float(np.linalg.norm(spectrum.signal))
+        rate, why = published_rate(learning_rate, threshold=tau, top=top, size=size, bound=bound, unit=law.clock)
+    else:
+        rate, why = checks.number("learning_rate", learning_rate, above=0), "given"
+    times = rate * law.clock * chosen
+    n0 = (deviations[0] * deviations[1]) ** 2 * law.width
+    notes = [f"learning rate {rate:.6g}: {why}; bound of stability {bound:.4g}"]
+    if n0 >= 0.1:
+        notes.append(f"σ⁴w = {n0:.3g}: A(0) is not small; its lazy decay is included, exact only where τ ≫ s")
+    if law.width < max(d_out, d_in):
+        notes.append(f"width {law.width:,} is below d = {max(d_out, d_in):,}: outside the theory, which needs w ≫ d")
+    curves = spectrum.curves(tau, times, start_variance=n0)
+    variables = {
+        "train_error": Variable((), "train error per entry", "target²"),
+        "test_error": Variable((), "test error per entry", "target²"),
+        "stable_rank": Variable((), "stable rank ‖A‖_F²/‖A‖_op²", "1"),
+        "signal_modes": Variable(("signal_mode",), "learned strength of each signal mode", "target"),
+    }
+    info = {
+        "dynamics": f"network of width {law.width:,}",
+        "law": f"{law.name}, {law.distribution} weights",
+        "method": "large-d theory",
+        "why": "mode curve (3.2) on the spiked spectrum (section 5), no matrices",
+        "task": "SpikedMatrix",
+        "shape": [d_out, d_in],
+        "threshold": tau,
+        "dtype": "float64",
+        "state_bytes": sum(v.nbytes for v in curves.values()),
+        "learning_rate": rate,
+        "stability_bound": bound,
+        "status": "completed",
+        "seconds_compile": 0.0,
+        "seconds_run": 0.0,
+        "notes": notes,
+        "sources": ["tu2024mixed", "benaych2012singular", "gavish2014optimal"],
+        "lindyn_version": __version__,
+    }
+    return Trajectory(times, chosen, curves, variables, info)
+
+
+def predict_cells(
+    shape: int | tuple[int, int],
+    variance_exponent: Any,
+    width_exponent: Any,
+    step: Any,
+    *,
+    rank: int | None = None,
+    singular_values: Any = None,
+    noise: float = 1.0,
+    scale: float = 1.0,
+    learning_rate: float | str = "auto",
+) -> dict[str, np.ndarray]:
+    """Predict the errors at many (γ_σ², γ_w, step) at once: the large-d theory of `predict`, cell by cell.
+
+    Args:
+        shape: (d_out, d_in), or d.
+        variance_exponent: γ_σ² of each cell, σ² = d^γ_σ², d = √(d_out d_in); broadcast with the next two.
+        width_exponent: γ_w of each cell, w = d^γ_w ≥ 1, rounded.
+        step: gradient-descent step of each cell, ≥ 0.
+        rank: K of a signal A* = scale·CDᵀ, whose mean spectrum is used.
+        singular_values: the signal's own, instead of `rank`.
+        noise: standard deviation of the noise entries.
+        scale: multiplies the signal of given rank.
+        learning_rate: η, or "auto" or "figure1", evaluated for each cell.
+
+    Returns:
+        "train_error", "test_error", "stable_rank" and "learning_rate", of the broadcast shape.
+
+    Raises:
+        InvalidArgument: entries that are not finite, a negative step or width exponent.
+
+    References:
+        theory sections 4 and 5.
+
+    Examples:
+        >>> out = predict_cells(200, [-2.2, -1.0], 1.75, [0, 20], rank=5)
+        >>> out["test_error"].shape
+        (2,)
+    """
+    d_out, d_in = checks.matrix_shape("shape", shape)
+    spectrum = _spectrum_of((d_out, d_in), rank, singular_values, noise, scale)
+    given = {"variance_exponent": variance_exponent, "width_exponent": width_exponent, "step": step}
+    arrays = {name: np.asarray(value, dtype=np.float64) for name, value in given.items()}
+    for name, values in arrays.items():
+        if not np.all(np.isfinite(values)):
+            raise checks.refuse(name, "hold finite numbers", "it holds NaN or infinity", "fill or drop those rows")
+        if name != "variance_exponent" and np.any(values < 0):
+            raise checks.refuse(name, "be non-negative", f"its smallest entry is {values.min():g}")
+    gamma_variance, gamma_width, steps = np.broadcast_arrays(*arrays.values())
+    log_dim = 0.5 * math.log(float(d_out) * d_in)
+    variance = np.exp(gamma_variance * log_dim)
+    width = np.maximum(1.0, np.round(np.exp(gamma_width * log_dim)))
+    tau = variance * width
+    deviation = np.sqrt(variance)
+    bound = stability_bound_of(spectrum, tau, width, (deviation, deviation))
+    top, size = float(spectrum.signal[0]), float(np.linalg.norm(spectrum.signal))
+    if learning_rate == "auto":
+        rate = figure2_rate(tau, top=top, size=size, bound=bound)
+    elif learning_rate == "figure1":
+        rate = np.full(tau.shape, 1 / (5 * top))
+    else:
+        rate = np.full(tau.shape, checks.number("learning_rate", learning_rate, above=0))
+    curves = spectrum.curves(tau, rate * steps, start_variance=variance**2 * width)
+    return {**{k: curves[k] for k in ("train_error", "test_error", "stable_rank")}, "learning_rate": rate}
+
+
+def _spectrum_of(
+    shape: tuple[int, int], rank: int | None, singular_values: Any, noise: float, scale: float
+) -> SpikedSpectrum:
+    checks.exactly_one("rank", rank, "singular_values", singular_values)
+    signal = singular_values if rank is None else mean_signal_spectrum(shape, rank, scale=scale)
+    return SpikedSpectrum(shape, signal, noise)
+
+
+def stability_bound_of(spectrum: SpikedSpectrum, tau: Any, width: Any, deviations: tuple[Any, Any]) -> np.ndarray:
+    """Return the stability bound of `lindyn.methods.rates` from the edges of the start's and the target's spectrum."""
+    d_out, d_in = spectrum.shape
+    start = sum(
+        (deviation * (np.sqrt(width) + math.sqrt(d))) ** 2
+        for deviation, d in zip(deviations, (d_in, d_out), strict=True)
+    )
+    highest = max(float(spectrum.outliers[0]), spectrum.edge)
+    return np.asarray(2 / np.maximum(start, 2 * np.hypot(highest, tau)))

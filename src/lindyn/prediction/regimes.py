@@ -1,0 +1,130 @@
+"""Regimes: which modes are lazy, which active, in what phase a network trains, and how long each mode takes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from lindyn.solutions.mixed import mode_time
+from lindyn.support import checks
+
+LAZY, MIXED, ACTIVE = "lazy", "mixed", "active"
+INFINITE_NOISE, UNDERPARAMETERISED = "infinite noise", "underparameterised"
+
+
+@dataclass(frozen=True, eq=False)
+class Regime:
+    """How the modes of a target train at a threshold.
+
+    Attributes:
+        threshold: τ.
+        phase: "lazy" if every mode is below τ, "active" if every mode is above, else "mixed"; "infinite noise" if
+            σ⁴w ≥ 1 (the entries of A(0) reach those of a signal of unit entries), "underparameterised" if w < rank.
+        singular_values: s of each mode, largest first.
+        activity: s/√(s² + τ²) of each mode: 0 lazy, 1/√2 at the threshold, 1 active.
+        half_time: flow time at which a mode started from zero reaches s/2.
+        learning_time: flow time at which it reaches 0.9 s.
+        crossing_time: flow time at which it crosses τ (NaN for a mode that stays below).
+        rate: 2√(s² + τ²), the rate of the final approach.
+
+    References:
+        theory (2.1), (3.2), section 4.
+    """
+
+    threshold: float
+    phase: str
+    singular_values: Float[np.ndarray, " modes"]
+    activity: Float[np.ndarray, " modes"]
+    half_time: Float[np.ndarray, " modes"]
+    learning_time: Float[np.ndarray, " modes"]
+    crossing_time: Float[np.ndarray, " modes"]
+    rate: Float[np.ndarray, " modes"]
+
+    @property
+    def active_modes(self) -> int:
+        """Number of modes above the threshold."""
+        return int(np.sum(self.singular_values > self.threshold))
+
+
+def phase_of(
+    threshold: float,
+    singular_values: Any,
+    *,
+    width: int | None = None,
+    start_variance: float | None = None,
+    rank: int | None = None,
+) -> str:
+    """Return the phase of training.
+
+    Args:
+        threshold: τ = σ²w.
+        singular_values: of the signal.
+        width: w; with it, w < rank is "underparameterised".
+        start_variance: n₀ = σ⁴w, the variance of an entry of A(0); n₀ ≥ 1 is "infinite noise".
+        rank: K; the number of non-zero singular values if left out.
+
+    References:
+        theory section 4, the lines of the phase diagram.
+
+    Examples:
+        >>> phase_of(1.0, [5.0, 3.0]), phase_of(4.0, [5.0, 3.0]), phase_of(9.0, [5.0, 3.0])
+        ('active', 'mixed', 'lazy')
+        >>> phase_of(9.0, [5.0, 3.0], width=1)
+        'underparameterised'
+    """
+    tau = checks.number("threshold", threshold, at_least=0)
+    s = checks.array("singular_values", singular_values, 1, dtype=np.float64)
+    k = int(np.count_nonzero(s)) if rank is None else checks.integer("rank", rank, at_least=0)
+    if width is not None and checks.integer("width", width, at_least=1) < k:
+        return UNDERPARAMETERISED
+    if start_variance is not None and checks.number("start_variance", start_variance, at_least=0) >= 1:
+        return INFINITE_NOISE
+    above = s[s > 0] > tau
+    if above.all():
+        return ACTIVE
+    return MIXED if above.any() else LAZY
+
+
+def regime(
+    threshold: float, singular_values: Any, *, width: int | None = None, start_variance: float | None = None
+) -> Regime:
+    """Return the split of modes into lazy and active and their learning times, from a zero start.
+
+    Args:
+        threshold: τ > 0.
+        singular_values: of the target: positive, any order.
+        width: w, for the phase.
+        start_variance: σ⁴w, for the phase.
+
+    Raises:
+        InvalidArgument: τ ≤ 0, or a singular value that is not positive.
+
+    References:
+        theory (3.2), section 4.
+
+    Examples:
+        >>> split = regime(2.0, [8.0, 1.0])
+        >>> split.phase, split.active_modes, split.activity.round(3).tolist()
+        ('mixed', 1, [0.97, 0.447])
+    """
+    tau = checks.number("threshold", threshold, above=0, remedy="at τ = 0 a start of zero never moves")
+    s = np.sort(checks.array("singular_values", singular_values, 1, dtype=np.float64))[::-1]
+    if s[-1] <= 0:
+        raise checks.refuse("singular_values", "be positive", f"the smallest is {s[-1]:g}")
+    crossing = np.full(s.shape, math.nan)
+    active = s > tau
+    crossing[active] = mode_time(s[active], tau, tau)
+    return Regime(
+        threshold=tau,
+        phase=phase_of(tau, s, width=width, start_variance=start_variance),
+        singular_values=s,
+        activity=s / np.hypot(s, tau),
+        half_time=mode_time(s, tau, 0.5 * s),
+        learning_time=mode_time(s, tau, 0.9 * s),
+        crossing_time=crossing,
+        rate=2 * np.hypot(s, tau),
+    )

@@ -1,0 +1,10 @@
+from . import observables as observables
+from .observables import Observable as Observable
+from .observables import State as State
+from .observables import alignment as alignment
+from .observables import distance_to as distance_to
+from .observables import singular_values as singular_values
+from .simulation import simulate as simulate
+from .trajectory import Comparison as Comparison
+from .trajectory import Trajectory as Trajectory
+from .trajectory import compare as compare

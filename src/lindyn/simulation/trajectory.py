@@ -1,0 +1,280 @@
+"""What comes out of a simulation: labelled curves that print, compare, convert, save and load."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from lindyn.support import checks
+from lindyn.support.storage import whole
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.axes import Axes
+
+    from lindyn.networks.two_layer import TwoLayer
+
+
+@dataclass(frozen=True)
+class Variable:
+    """Label of one recorded observable: its dimensions after time, a line of description, its unit."""
+
+    dims: tuple[str, ...]
+    description: str
+    unit: str
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """A recorded run.
+
+    Attributes:
+        time: flow time of each record, shape (records,); for gradient descent learning rate × step.
+        step: gradient-descent step of each record, or NaN where the motion has no steps.
+        data: observable name → array of shape (records, …).
+        variables: observable name → its labels.
+        info: what was run and how: dynamics, method and why, learning rate, threshold, dtype, status, seconds,
+            bytes of state, version.
+        final: the network, or the matrix, at the end (a matrix after `load`).
+
+    Examples:
+        >>> import lindyn as ld
+        >>> task = ld.SpikedMatrix(dim=20, rank=2, key=0)
+        >>> run = ld.simulate(ld.Mixed(threshold=1.0), task, times=[0.0, 0.1, 1.0])
+        >>> run["train_error"].shape, run.to_xarray()["singular_values"].dims
+        ((3,), ('time', 'mode'))
+    """
+
+    time: Float[np.ndarray, " records"]
+    step: Float[np.ndarray, " records"]
+    data: dict[str, np.ndarray]
+    variables: dict[str, Variable]
+    info: dict[str, Any]
+    final: TwoLayer | np.ndarray | None = field(default=None, repr=False)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """Return the recorded array of an observable."""
+        if name not in self.data:
+            raise KeyError(f"This trajectory holds {', '.join(self.data)}; {name!r} was not recorded.")
+        return self.data[name]
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    @property
+    def label(self) -> str:
+        """Short name for legends: dynamics and method."""
+        return f"{self.info['dynamics']}, {self.info['method']}"
+
+    @property
+    def status(self) -> str:
+        """One sentence on how the run ended: "completed", or what stopped it and where."""
+        return str(self.info["status"])
+
+    @property
+    def completed(self) -> bool:
+        """Whether every requested record was made."""
+        return self.status == "completed"
+
+    def __repr__(self) -> str:
+        """What was run, why so, and the first and last values."""
+        i = self.info
+        steps = "" if np.isnan(self.step).any() else f", steps {self.step[0]:.0f} … {self.step[-1]:.0f}"
+        lines = [
+            f"Trajectory of {i['dynamics']} on {i['task']} {tuple(i['shape'])}, threshold {i['threshold']:.5g}",
+            f"  start       {i['law']}",
+            f"  method      {i['method']}: {i['why']}",
+            f"  records     {len(self)}, time {self.time[0]:.4g} … {self.time[-1]:.4g}{steps}",
+            f"  precision   {i['dtype']}, state {i['state_bytes'] / 2**20:.3g} MiB",
+            f"  seconds     {i['seconds_compile']:.2f} compiling, {i['seconds_run']:.2f} running",
+            f"  status      {self.status}",
+        ]
+        lines += [f"  note        {note}" for note in i["notes"]]
+        for name, values in self.data.items():
+            if values.ndim == 1:
+                lines.append(f"  {name:<11} {values[0]:.5g} → {values[-1]:.5g}, smallest {np.min(values):.5g}")
+            else:
+                size = " × ".join(map(str, values.shape[1:]))
+                lines.append(f"  {name:<11} {size} {self.variables[name].description}")
+        return "\n".join(lines)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Return an xarray Dataset along "time", the step as a second coordinate, with units and settings."""
+        import xarray as xr
+
+        sizes: dict[str, int] = {}
+        variables = {}
+        for name, v in self.variables.items():
+            # a dimension that another observable has at another length gets a name of its own
+            lengths = self.data[name].shape[1:]
+            dims = [
+                d if sizes.setdefault(d, n) == n else f"{d}_of_{name}" for d, n in zip(v.dims, lengths, strict=True)
+            ]
+            variables[name] = (
+                ("time", *dims),
+                self.data[name],
+                {"long_name": v.description, "units": v.unit},
+            )
+        coordinates = {
+            "time": ("time", self.time, {"long_name": "flow time (learning rate × step)", "units": "1/target"}),
+            "step": ("time", self.step, {"long_name": "gradient-descent step", "units": "1"}),
+        }
+        return xr.Dataset(variables, coords=coordinates, attrs={"lindyn": json.dumps(self.info, default=float)})
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the trajectory as a zarr store (a folder), whole or not at all.
+
+        Args:
+            path: the folder; by habit it ends in ".zarr".
+            overwrite: replace an existing one.
+
+        Raises:
+            FileExistsError: the path exists and `overwrite` is not set.
+            OSError: the folder cannot be written.
+        """
+        path = Path(path)
+        if path.exists() and not overwrite:
+            raise FileExistsError(f"{path} exists; pass overwrite=True to replace it.")
+        data = self.to_xarray()
+        if self.final is not None:
+            matrix = self.final if isinstance(self.final, np.ndarray) else self.final.matrix
+            data["final_matrix"] = (("row", "column"), matrix, {"long_name": "A at the end", "units": "target"})
+        with whole(path) as part:
+            data.to_zarr(part, mode="w", consolidated=False)
+        return path
+
+    @staticmethod
+    def load(path: str | Path) -> Trajectory:
+        """Read what `save` wrote.
+
+        Raises:
+            FileNotFoundError: there is nothing at the path.
+            ValueError: it is not a trajectory.
+        """
+        import xarray as xr
+
+        if not Path(path).exists():
+            raise FileNotFoundError(f"There is no trajectory at {path}.")
+        try:
+            data = xr.open_zarr(path, consolidated=False).load()
+            info = json.loads(data.attrs["lindyn"])
+        except Exception as error:
+            raise ValueError(f"{path} holds no trajectory that lindyn wrote: {error}") from error
+        final = data["final_matrix"].values if "final_matrix" in data else None
+        names = [str(n) for n in data.data_vars if n != "final_matrix"]
+        variables = {
+            n: Variable(tuple(map(str, data[n].dims[1:])), str(data[n].attrs["long_name"]), str(data[n].attrs["units"]))
+            for n in names
+        }
+        arrays = {n: data[n].values for n in names}
+        return Trajectory(data["time"].values, data["step"].values, arrays, variables, info, final)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the errors against step (or time); see `lindyn.plots` for more."""
+        from lindyn.plots import errors
+
+        return errors(self, ax=ax)
+
+    def cite(self) -> str:
+        """Return BibTeX of what this run used: the paper, and the sources of its method."""
+        from lindyn.support.citations import cite
+
+        return cite(*self.info["sources"])
+
+    def relabelled(self, **info: Any) -> Trajectory:
+        """Return the same trajectory with entries of `info` replaced."""
+        return replace(self, info={**self.info, **info})
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two trajectories on one clock.
+
+    Attributes:
+        first: label of the first.
+        second: label of the second.
+        time: the common flow times, those of the first within the range of the second.
+        interpolated: whether the second was interpolated linearly to them.
+        differences: observable → array of second − first.
+        distance: ‖A − B‖_F²/(d_out d_in) where both recorded "matrix" at common times, else None.
+    """
+
+    first: str
+    second: str
+    time: np.ndarray
+    interpolated: bool
+    differences: dict[str, np.ndarray]
+    scales: dict[str, float]
+    distance: np.ndarray | None
+
+    def largest(self, name: str) -> float:
+        """Return the largest absolute difference of an observable."""
+        return float(np.max(np.abs(self.differences[name])))
+
+    def __str__(self) -> str:
+        """One line an observable: largest difference, absolute and relative to the first's largest value."""
+        how = "interpolated linearly" if self.interpolated else "at equal times"
+        lines = [f"{self.second} against {self.first}: {len(self.time)} records, {how}"]
+        for name in self.differences:
+            worst = self.largest(name)
+            lines.append(f"  {name:<16} largest difference {worst:.3g} ({worst / (self.scales[name] or 1):.2%})")
+        if self.distance is not None:
+            lines.append(f"  largest ‖A − B‖_F²/(d_out d_in)  {self.distance.max():.3g}")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def compare(first: Trajectory, second: Trajectory) -> Comparison:
+    """Align two trajectories on the clock of flow time and return their differences.
+
+    The records of `first` within the time range of `second` are used. Where `second` has no record at such a time
+    its values are interpolated linearly, and the comparison says so.
+
+    Raises:
+        InvalidArgument: different tasks' shapes, no overlap in time, or no observable in common.
+
+    Examples:
+        >>> import lindyn as ld
+        >>> task = ld.SpikedMatrix(dim=20, rank=2, key=0)
+        >>> start = ld.TwoLayer.orthogonal(20, threshold=1.0)
+        >>> flow = ld.simulate(start, task, ld.Flow(), times=[0.0, 0.2, 1.0])
+        >>> formula = ld.simulate(ld.Mixed.matching(start), task, times=flow.time)
+        >>> ld.compare(flow, formula).largest("train_error") < 1e-8
+        True
+    """
+    if tuple(first.info["shape"]) != tuple(second.info["shape"]):
+        raise checks.refuse(
+            "second", f"have the shape {tuple(first.info['shape'])}", f"it has {tuple(second.info['shape'])}"
+        )
+    slack = 1e-9 * max(first.time[-1], second.time[-1])
+    chosen = np.flatnonzero((first.time >= second.time[0] - slack) & (first.time <= second.time[-1] + slack))
+    if chosen.size == 0:
+        raise checks.refuse("second", "overlap with `first` in time", "they have no time in common")
+    time = first.time[chosen]
+    nearest = np.array([int(np.argmin(np.abs(second.time - t))) for t in time])
+    exact = bool(np.allclose(second.time[nearest], time, rtol=1e-6, atol=slack))
+    differences, scales = {}, {}
+    for name in first.data:
+        same = name in second.data and first.data[name].shape[1:] == second.data[name].shape[1:]
+        if not same or name == "matrix" or first.variables[name].dims != second.variables[name].dims:
+            continue
+        ours, theirs = first.data[name][chosen], second.data[name]
+        if exact:
+            theirs = theirs[nearest]
+        else:
+            flat = theirs.reshape(len(theirs), -1)
+            theirs = np.stack([np.interp(time, second.time, column) for column in flat.T], axis=-1).reshape(ours.shape)
+        differences[name] = theirs - ours
+        scales[name] = float(np.max(np.abs(ours)))
+    distance = None
+    if exact and "matrix" in first.data and "matrix" in second.data:
+        distance = np.mean((first["matrix"][chosen] - second["matrix"][nearest]) ** 2, axis=(1, 2))
+    if not differences and distance is None:
+        raise checks.refuse("second", "share an observable with `first`", f"it holds {', '.join(second.data)}")
+    return Comparison(first.label, second.label, time, not exact, differences, scales, distance)

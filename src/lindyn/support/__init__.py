@@ -1,0 +1,1 @@
+"""Shared ground, without mathematics of networks: checks, precision, storage, progress, citations."""

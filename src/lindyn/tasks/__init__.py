@@ -1,0 +1,5 @@
+"""Tasks: what is learned; a cost of the matrix, its gradient and the errors."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,1 @@
+"""What several tests share: independent references, processes, the command line in process."""
