@@ -208,7 +208,7 @@ class Balanced(AbstractDynamics):
     def __init__(self, start: Any, *, weight_decay: float = 0.0):
         super().__init__(checks.array("start", start, 2), 0.0, weight_decay)
         if not np.any(self.start):
-            raise checks.refuse(
+            raise checks.InvalidArgument(
                 "start", "be non-zero", "it is zero, a fixed point of the balanced dynamics", "or use Mixed"
             )
 

@@ -91,7 +91,7 @@ def advise(
     _refuse_optimizer(optimizer)
     mu = checks.number("momentum", momentum)
     if not 0 <= mu < 1:
-        raise checks.refuse("momentum", "lie in [0, 1)", f"it is {mu:g}")
+        raise checks.InvalidArgument("momentum", "lie in [0, 1)", f"it is {mu:g}")
     kappa = checks.number("curvature", curvature, above=0)
     budget = checks.integer("steps", steps, at_least=1)
     spectrum, noise_is, notes = _spectrum(shape, rank, singular_values, target, gradient, noise, scale, kappa)
@@ -99,7 +99,7 @@ def advise(
     narrow = w is not None and w < min(spectrum.shape)
     theory: AbstractTheory = NarrowTheory(spectrum, w) if w is not None and narrow else WideTheory(spectrum, w)
     if theory.modes.size == 0:
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             "target" if target is not None else "gradient" if gradient is not None else "noise",
             "leave a signal that shows above the noise",
             f"no singular value of the target stands out of the bulk, which ends at {spectrum.edge:.4g}",
@@ -109,7 +109,7 @@ def advise(
     given = None if learning_rate is None else unit * checks.number("learning_rate", learning_rate, above=0)
     found = search(theory, given, budget)
     if found is None:
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             "learning_rate",
             f"be below the stability bound, at most {highest_stable_rate(theory) / unit:.4g}",
             f"it is {learning_rate:g}",
@@ -121,7 +121,7 @@ def advise(
 def _refuse_optimizer(optimizer: str) -> None:
     name = str(optimizer).lower()
     if name in REFUSED:
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             "optimizer",
             "be plain gradient descent, 'gd' or 'sgd'",
             f"it is {optimizer!r}, which rescales the gradient and so breaks the conservation law that fixes the "
@@ -138,28 +138,30 @@ def _spectrum(
     sources = {"rank": rank, "singular_values": singular_values, "target": target, "gradient": gradient}
     given = [name for name, value in sources.items() if value is not None]
     if not given:
-        raise checks.refuse("rank", "be given, or singular_values, target or gradient", "none of them is")
+        raise checks.InvalidArgument("rank", "be given, or singular_values, target or gradient", "none of them is")
     if len(given) > 1:
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             given[0],
             "be the only one of rank, singular_values, target and gradient",
             f"{', '.join(given)} are given",
         )
     if target is None and gradient is None:
         if shape is None:
-            raise checks.refuse("shape", "be given with a rank or singular values", "it is not")
+            raise checks.InvalidArgument("shape", "be given with a rank or singular values", "it is not")
         size = checks.matrix_shape("shape", shape)
         level = 1.0 if noise is None else checks.number("noise", noise, at_least=0)
         signal = singular_values if rank is None else mean_signal_spectrum(size, rank, scale=scale)
         spectrum = SpikedSpectrum(size, signal, level)
         if not spectrum.signal.any():
-            raise checks.refuse("singular_values", "hold a positive value", "all are 0")
+            raise checks.InvalidArgument("singular_values", "hold a positive value", "all are 0")
         hidden = int(np.sum(spectrum.overlaps == 0))
         hides = [f"{hidden} of {spectrum.signal.size} signal modes do not show above the noise: they cannot be learned"]
         return spectrum, "assumed: none was given" if noise is None else "given", hides if hidden else []
     matrix = checks.array("target", target, 2) if gradient is None else -checks.array("gradient", gradient, 2) / kappa
     if shape is not None and checks.matrix_shape("shape", shape) != matrix.shape:
-        raise checks.refuse("shape", f"be that of the matrix, {matrix.shape}", f"it is {shape}", "leave it out")
+        raise checks.InvalidArgument(
+            "shape", f"be that of the matrix, {matrix.shape}", f"it is {shape}", "leave it out"
+        )
     estimate = estimate_spectrum(matrix, noise)
     signal = estimate.signal if estimate.signal.size else np.zeros(1)
     how = "given" if noise is not None else "estimated from the median singular value"

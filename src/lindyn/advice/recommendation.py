@@ -164,7 +164,7 @@ class Advice:
             InvalidArgument: the pair is narrow; its starts are in `starts`.
         """
         if self.variance is None:
-            raise checks.refuse(
+            raise checks.InvalidArgument(
                 "width",
                 f"be at least {min(self.shape)} for a Gaussian law",
                 f"it is {self.width}",

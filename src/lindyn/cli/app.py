@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import resource
 import sys
 import time as clock
@@ -13,6 +12,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from rich.markup import escape
 
 from lindyn._version import __version__
 from lindyn.cli import options as o
@@ -61,14 +61,14 @@ def main() -> None:
     try:
         app()
     except (checks.InvalidArgument, OSError, ImportError, MemoryError) as error:
-        errors_console.print(f"[red]Error:[/] {_on_command_line(str(error))}", highlight=False, soft_wrap=True)
+        told = error.told(_option, "Option {}") if isinstance(error, checks.InvalidArgument) else error
+        errors_console.print("[red]Error:[/]", escape(str(told)), highlight=False, soft_wrap=True)
         sys.exit(2)
 
 
-def _on_command_line(message: str) -> str:
+def _option(name: str) -> str:
     """Arguments are options here: say --width-exponent where Python says `width_exponent`."""
-    message = re.sub(r"`([a-z_]+)`", lambda m: f"--{m.group(1).replace('_', '-')}", message)
-    return message.replace("Argument --", "Option --").replace("[", r"\[")
+    return "--" + name.replace("_", "-")
 
 
 def _version(show: bool) -> None:
@@ -297,7 +297,9 @@ def _runner(system: Any, task: SpikedMatrix, settings: GradientDescent, method: 
         rate = published_learning_rate(system, task, rate)[0]
     unused = [n for n in ("momentum",) if getattr(settings, n)]
     if unused:
-        raise checks.refuse(unused[0], "be left out for a flow or a closed form", "it is given", "use --method descent")
+        raise checks.InvalidArgument(
+            unused[0], "be left out for a flow or a closed form", "it is given", "use --method descent"
+        )
     steps = save_steps(settings.steps, save_every)
     solver = Flow(weight_decay=settings.weight_decay) if method == "flow" else ClosedForm()
     run = run_simulation(system, task, solver, times=steps * rate, observables=watched)
@@ -354,7 +356,7 @@ def predict(
     """
     if cells is not None:
         if any(v is not None for v in (variance_exponent, width_exponent, variance, width)) or sampled:
-            raise checks.refuse("cells", "be the only description of the networks", "others are given too")
+            raise checks.InvalidArgument("cells", "be the only description of the networks", "others are given too")
         _predict_cells(
             cells,
             out,
@@ -427,22 +429,26 @@ def _predict_cells(cells: Path, out: Path | None, force: bool, shape: tuple[int,
 
     needed = ["variance_exponent", "width_exponent", "step"]
     if out is None or out.suffix != ".csv":
-        raise checks.refuse("out", "be a .csv file for a table of cells", f"it is {out}", "pass --out predictions.csv")
+        raise checks.InvalidArgument(
+            "out", "be a .csv file for a table of cells", f"it is {out}", "pass --out predictions.csv"
+        )
     if out.exists() and not force:
         raise FileExistsError(f"{out} exists; pass --force to replace it, or choose another --out.")
     try:
         table = pd.read_csv(cells)
     except (OSError, ValueError) as error:
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             "cells", "be a readable CSV file", f"reading {cells} failed: {checks.one_line(error)}"
         ) from error
     missing = [name for name in needed if name not in table]
     if missing:
-        raise checks.refuse("cells", f"have the columns {', '.join(needed)}", f"{cells} lacks {', '.join(missing)}")
+        raise checks.InvalidArgument(
+            "cells", f"have the columns {', '.join(needed)}", f"{cells} lacks {', '.join(missing)}"
+        )
     try:
         arrays = [table[name].to_numpy(dtype=float) for name in needed]
     except ValueError as error:
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             "cells", "hold numbers in its columns", f"{cells} does not: {checks.one_line(error)}"
         ) from error
     found = run_cells(shape, *arrays, **settings)
@@ -498,7 +504,7 @@ def regime(
     else:
         given = [variance_exponent, width_exponent, variance, width]
         if any(v is not None for v in given):
-            raise checks.refuse("threshold", "be given instead of variance and width", "both are given")
+            raise checks.InvalidArgument("threshold", "be given instead of variance and width", "both are given")
         tau = checks.number("threshold", threshold, above=0)
     split = split_modes(tau, modes)
     phase = phase_of(tau, signal, width=w, start_variance=n0)
@@ -561,7 +567,7 @@ def _modes(
     shape = o.shape_of(dim, rows, columns)
     if values_given is None:
         if rank is None:
-            raise checks.refuse("rank", "be given, or `singular_values`, or `target`", "none of them is")
+            raise checks.InvalidArgument("rank", "be given, or `singular_values`, or `target`", "none of them is")
         values_given = list(mean_signal_spectrum(shape, rank, scale=scale))
     spectrum = SpikedSpectrum(shape, values_given, noise)
     shows = spectrum.overlaps > 0

@@ -91,11 +91,13 @@ def phase_diagram(
     if preset is not None:
         checks.choice("preset", preset, ("figure2",))
         if any(v is not None for v in (dim, rows, columns, rank, variances, widths)):
-            raise checks.refuse("preset", "be the only description of task and grid", "another one is given too")
+            raise checks.InvalidArgument(
+                "preset", "be the only description of task and grid", "another one is given too"
+            )
         settings = figure2(**chosen)
     else:
         if rank is None:
-            raise checks.refuse("rank", "be given, or a preset", "neither is")
+            raise checks.InvalidArgument("rank", "be given, or a preset", "neither is")
         family: dict[str, Any] = {
             "shape": o.shape_of(dim, rows, columns), "rank": rank, "noise": noise, "scale": scale,
             "spectrum": spectrum,
@@ -123,7 +125,7 @@ def phase_diagram(
         else:
             told = _refinement(settings, out, refine, level, cells, workers or dask)
     except checks.InvalidArgument as error:
-        raise checks.InvalidArgument(str(error).replace("`path`", "`out`").replace("`quantity`", "`refine`")) from error
+        raise error.renamed({"path": "out", "quantity": "refine"}) from error
     except KeyboardInterrupt:
         errors_console.print(f"Interrupted; what is done is kept in {out}: the same command goes on from there.")
         raise typer.Exit(130) from None
@@ -133,9 +135,9 @@ def phase_diagram(
 def _axis(name: str, text: str | None, count: int, space: Any) -> tuple[float, ...]:
     limits = o.values_of(text, name) or []
     if len(limits) != 2:
-        raise checks.refuse(name, "be two numbers, first and last", f"it is {text!r}")
+        raise checks.InvalidArgument(name, "be two numbers, first and last", f"it is {text!r}")
     if space is np.geomspace and min(limits) <= 0:
-        raise checks.refuse(name, "be positive", f"it is {text!r}", "or pass --spacing linear")
+        raise checks.InvalidArgument(name, "be positive", f"it is {text!r}", "or pass --spacing linear")
     return tuple(space(*limits, count).tolist())
 
 
@@ -165,7 +167,7 @@ def _refinement(settings: Any, out: Path, quantity: str, level: float | None, ce
     from lindyn.plots import refined_panel, save_figure
 
     if elsewhere is not None:
-        raise checks.refuse("refine", "be left out with `workers` or `dask`", "it runs in this process only")
+        raise checks.InvalidArgument("refine", "be left out with `workers` or `dask`", "it runs in this process only")
     points = run_refinement(settings, quantity=quantity, level=level, cells=cells, path=out / "refined.zarr")
     figure: Any = refined_panel(points, level=level).figure
     save_figure(figure, out / "refined.png")

@@ -49,12 +49,12 @@ def inspect(
     from lindyn.inspection import inspect as run_inspection
 
     if as_json and as_csv:
-        raise checks.refuse("csv", "be given instead of `json`", "both are given")
+        raise checks.InvalidArgument("csv", "be given instead of `json`", "both are given")
     prepare_folder(out, force)
     try:
         found = run_inspection(path, pair=pair or None, start=start, scale=scale)
     except checks.InvalidArgument as error:
-        raise checks.InvalidArgument(str(error).replace("Argument `source`", "PATH")) from error
+        raise (error.about("PATH") if error.name == "source" else error) from error
     if out is not None:
         _write(found, out)
     if as_json:

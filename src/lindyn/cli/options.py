@@ -66,7 +66,7 @@ def shape_of(dim: int | None, rows: int | None, columns: int | None) -> tuple[in
         return checks.matrix_shape("dim", dim)
     if dim is None and rows is not None and columns is not None:
         return checks.matrix_shape("rows", (rows, columns))
-    raise checks.refuse(
+    raise checks.InvalidArgument(
         "dim",
         "be given, or both `rows` and `columns`",
         f"dim is {dim}, rows is {rows}, columns is {columns}",
@@ -98,7 +98,7 @@ def values_of(text: str | None, name: str = "singular_values") -> list[float] | 
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             name, "be numbers separated by commas", f"it is {text!r}", "for example 90,80,75.5"
         ) from None
 
@@ -110,7 +110,9 @@ def rate_of(text: str) -> Any:
     except checks.InvalidArgument:
         if text in ("auto", "figure1"):
             return text
-        raise checks.refuse("learning_rate", "be a positive number, 'auto' or 'figure1'", f"it is {text!r}") from None
+        raise checks.InvalidArgument(
+            "learning_rate", "be a positive number, 'auto' or 'figure1'", f"it is {text!r}"
+        ) from None
 
 
 def matrix_from(name: str, path: Path) -> np.ndarray:
@@ -118,7 +120,7 @@ def matrix_from(name: str, path: Path) -> np.ndarray:
     try:
         raw = np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path, delimiter=",", ndmin=2)
     except (OSError, ValueError) as error:
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             name, "be a readable .npy or .csv file of numbers", f"reading {path} failed: {checks.one_line(error)}"
         ) from error
     return checks.array(name, raw, 2)
@@ -142,7 +144,7 @@ def task_of(
     """Return the task that the options describe, drawn or read."""
     if target is not None:
         if any(v is not None for v in (dim, rows, columns, rank, singular_values)):
-            raise checks.refuse("target", "be the only description of the task", "a size or rank is given too")
+            raise checks.InvalidArgument("target", "be the only description of the task", "a size or rank is given too")
         truth = None if signal is None else matrix_from("signal", signal)
         observed = matrix_from("target", target)
         return SpikedMatrix(target=observed.astype(dtype), signal=None if truth is None else truth.astype(dtype))

@@ -49,7 +49,7 @@ class Work(NamedTuple):
         try:
             return self.compute(settings, lanes)
         except InvalidArgument as error:
-            return InvalidArgument(str(error))
+            return error
         except Exception as error:
             return RuntimeError(f"{type(error).__name__}: {one_line(error)}")
 

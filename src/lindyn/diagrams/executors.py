@@ -67,7 +67,7 @@ class OnDask(Engine):
             import dask
             from distributed import Client, LocalCluster
         except ImportError as error:
-            raise checks.refuse(
+            raise checks.InvalidArgument(
                 "workers" if self._address is None else "dask",
                 "be left out without Dask",
                 f"{error.name} is not installed",
@@ -91,7 +91,7 @@ class OnDask(Engine):
             try:
                 self._client = stack.enter_context(Client(cluster, timeout="10s"))
             except (OSError, ValueError) as error:
-                raise checks.refuse(
+                raise checks.InvalidArgument(
                     "dask", "be the address of a running scheduler, such as tcp://host:8786", f"it is {self._address!r}"
                 ) from error
             self._stack = stack.pop_all()
@@ -137,7 +137,7 @@ def choose_engine(
         'InProcess'
     """
     if workers is not None and dask is not None:
-        raise checks.refuse("workers", "be left out when `dask` names a cluster", "both are given")
+        raise checks.InvalidArgument("workers", "be left out when `dask` names a cluster", "both are given")
     if lanes is not None:
         lanes = checks.integer("lanes", lanes, at_least=1)
     if workers is None and dask is None:

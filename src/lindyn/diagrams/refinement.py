@@ -67,7 +67,7 @@ def refine(
     for name in ("sources", "seeds"):
         listed = getattr(settings, name)
         if len(listed) != 1:
-            raise checks.refuse(name, "hold one entry for a refinement", f"it holds {len(listed)}")
+            raise checks.InvalidArgument(name, "hold one entry for a refinement", f"it holds {len(listed)}")
     checks.choice("quantity", quantity, tuple(QUANTITIES))
     level = None if level is None else checks.number("level", level)
     cells = checks.integer("cells", cells, at_least=5)
@@ -96,7 +96,7 @@ def _learner(settings: DiagramSettings, level: float | None) -> Learner2D:
         from adaptive import Learner2D
         from adaptive.learner.learner2D import areas, default_loss
     except ImportError as error:
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             "refine",
             "be left out without its library",
             f"{error.name} is not installed",
@@ -110,7 +110,9 @@ def _learner(settings: DiagramSettings, level: float | None) -> Learner2D:
 
     v, w = settings.variance_exponents, settings.width_exponents
     if v[0] == v[-1] or w[0] == w[-1]:
-        raise checks.refuse("variance_exponents", "span a rectangle with `width_exponents`", "one side is a point")
+        raise checks.InvalidArgument(
+            "variance_exponents", "span a rectangle with `width_exponents`", "one side is a point"
+        )
     bounds = ((v[0], v[-1]), (w[0], w[-1]))
     return Learner2D(compute, bounds, default_loss if level is None else along_the_contour)
 
@@ -176,7 +178,9 @@ def load_points(path: str | Path) -> xr.Dataset:
         json.loads(dataset.attrs["settings"])
     except Exception as error:
         must = "hold a refinement that lindyn wrote"
-        raise checks.refuse("path", must, f"{path} does not: {checks.one_line(error)}", "name another") from error
+        raise checks.InvalidArgument(
+            "path", must, f"{path} does not: {checks.one_line(error)}", "name another"
+        ) from error
     return dataset
 
 
@@ -187,7 +191,7 @@ def _stored(folder: Path | None, wanted: dict[str, str]) -> dict[str, np.ndarray
     stored = load_points(folder)
     for name in ("settings", "quantity"):
         if stored.attrs[name] != wanted[name]:
-            raise checks.refuse(
+            raise checks.InvalidArgument(
                 name, f"be those of the refinement in {folder}", f"they are {wanted[name]}", "write to another folder"
             )
     return {name: stored[name].values for name in [*names, "reason"]}

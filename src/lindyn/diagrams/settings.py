@@ -63,10 +63,12 @@ class DiagramSettings:
         for name in ("variance_exponents", "width_exponents"):
             values = checks.array(name, getattr(self, name), 1, dtype=np.float64)
             if np.any(np.diff(values) <= 0):
-                raise checks.refuse(name, "be increasing", f"it is {values.tolist()}")
+                raise checks.InvalidArgument(name, "be increasing", f"it is {values.tolist()}")
             object.__setattr__(self, name, tuple(values.tolist()))
         if self.width_exponents[0] < 0:
-            raise checks.refuse("width_exponents", "be non-negative", f"the smallest is {self.width_exponents[0]:g}")
+            raise checks.InvalidArgument(
+                "width_exponents", "be non-negative", f"the smallest is {self.width_exponents[0]:g}"
+            )
         object.__setattr__(self, "shape", checks.matrix_shape("shape", self.shape))
         checks.integer("rank", self.rank, at_least=1, at_most=min(self.shape))
         checks.number("noise", self.noise, at_least=0)
@@ -82,7 +84,7 @@ class DiagramSettings:
         for name in ("seeds", "sources"):
             listed = tuple(getattr(self, name))
             if not listed or len(set(listed)) < len(listed):
-                raise checks.refuse(name, "hold at least one entry, each once", f"it is {list(listed)}")
+                raise checks.InvalidArgument(name, "hold at least one entry, each once", f"it is {list(listed)}")
             object.__setattr__(self, name, listed)
         for seed in self.seeds:
             checks.integer("seeds", seed, at_least=0)
@@ -111,7 +113,7 @@ class DiagramSettings:
             values = checks.array(name, given, 1, dtype=np.float64)
             if values.min() < least or values.min() == 0:
                 must = "be positive" if least == 0 else "be at least 1"
-                raise checks.refuse(name, must, f"the smallest is {values.min():g}")
+                raise checks.InvalidArgument(name, must, f"the smallest is {values.min():g}")
             exponents[name] = 2 * np.log(values) / (math.log(d_out) + math.log(d_in))
         return cls(
             variance_exponents=exponents["variances"],

@@ -68,7 +68,7 @@ def compute(
     gamma_v = checks.array("variance_exponents", variance_exponents, 1, dtype=np.float64)
     gamma_w = checks.array("width_exponents", width_exponents, 1, dtype=np.float64, shape=gamma_v.shape)
     if np.any(gamma_w < 0):
-        raise checks.refuse("width_exponents", "be non-negative", f"the smallest is {gamma_w.min():g}")
+        raise checks.InvalidArgument("width_exponents", "be non-negative", f"the smallest is {gamma_w.min():g}")
     variance, width = settings.law(gamma_v, gamma_w)
     found: Found = {}
     for source in ("predict", "spectral"):

@@ -15,7 +15,7 @@ from lindyn._version import __version__
 from lindyn.diagrams.chunks import Unit, rows_of_a_unit
 from lindyn.diagrams.settings import DiagramSettings
 from lindyn.diagrams.sources import QUANTITIES, Found
-from lindyn.support.checks import InvalidArgument, one_line, refuse
+from lindyn.support.checks import InvalidArgument, one_line
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -203,7 +203,9 @@ def load_diagram(path: str | Path) -> xr.Dataset:
     except Exception:
         whole = False
     if not whole:
-        raise refuse("path", "hold a whole phase diagram", f"parts of {path} are damaged", "run it again to mend them")
+        raise InvalidArgument(
+            "path", "hold a whole phase diagram", f"parts of {path} are damaged", "run it again to mend them"
+        )
     return dataset
 
 
@@ -217,7 +219,7 @@ def _open(path: Path) -> xr.Dataset:
             dataset[name]
     except Exception as error:
         must = "hold a phase diagram that lindyn wrote"
-        raise refuse("path", must, f"{path} does not: {one_line(error)}", "name another folder") from error
+        raise InvalidArgument("path", must, f"{path} does not: {one_line(error)}", "name another folder") from error
     return dataset
 
 
@@ -233,7 +235,8 @@ def _require_same(settings: DiagramSettings, path: Path, stored: dict[str, Any])
     if changed:
         name = changed[0]
         raise InvalidArgument(
-            f"Argument `{name}` must be {stored.get(name)}, that of the diagram in {path}, but it is {wanted[name]}"
-            + (f" (and {', '.join(changed[1:])} differ too)" if changed[1:] else "")
-            + "; resume with the same settings or write to another folder."
+            name,
+            f"be {stored.get(name)}, that of the diagram in {path}",
+            f"it is {wanted[name]}" + (f" (and {', '.join(changed[1:])} differ too)" if changed[1:] else ""),
+            "resume with the same settings or write to another folder",
         )

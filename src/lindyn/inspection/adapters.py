@@ -56,10 +56,10 @@ class AdapterConfig:
         """Read a config's content; refuse what is no LoRA, or no product of two free factors."""
         kind = str(content.get("peft_type", "LORA"))
         if kind != "LORA":
-            raise checks.refuse("source", "be a LoRA adapter", f"its config says peft_type {kind!r}")
+            raise checks.InvalidArgument("source", "be a LoRA adapter", f"its config says peft_type {kind!r}")
         for name, reason in _NO_PRODUCT.items():
             if content.get(name):
-                raise checks.refuse("source", "hold plain products s·BA", f"its config sets {name}: {reason}")
+                raise checks.InvalidArgument("source", "hold plain products s·BA", f"its config sets {name}: {reason}")
         notes = [text for name, text in _NOTES.items() if content.get(name)]
         dropout = checks.number("lora_dropout", content.get("lora_dropout") or 0.0, at_least=0)
         if dropout:
@@ -69,7 +69,9 @@ class AdapterConfig:
         try:
             rank, alpha = content["r"], content["lora_alpha"]
         except KeyError as missing:
-            raise checks.refuse("source", "have a config with r and lora_alpha", f"{missing} is not there") from None
+            raise checks.InvalidArgument(
+                "source", "have a config with r and lora_alpha", f"{missing} is not there"
+            ) from None
         return AdapterConfig(
             rank=checks.integer("r", rank, at_least=1),
             alpha=checks.number("lora_alpha", alpha, above=0),
@@ -114,7 +116,7 @@ def _patterns(content: dict[str, Any], name: str) -> dict[str, Any]:
         for pattern, _ in patterns.items():
             re.compile(pattern)
     except (AttributeError, re.error) as error:
-        raise checks.refuse(name, "map regular expressions to numbers", checks.one_line(error)) from error
+        raise checks.InvalidArgument(name, "map regular expressions to numbers", checks.one_line(error)) from error
     return dict(patterns)
 
 
@@ -136,7 +138,7 @@ def adapter_pairs(files: TensorFiles, scale: float | None) -> list[Pair]:
     if path.is_file():
         config: AdapterConfig | None = AdapterConfig.of(read_json(path))
     elif scale is None:
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             "source",
             f"have its {CONFIG} beside it",
             f"{files.path.parent} has none, and without α and r the scale s of ΔW = s·BA is unknown",
@@ -146,7 +148,7 @@ def adapter_pairs(files: TensorFiles, scale: float | None) -> list[Pair]:
         config = None
     out = [_pair(files, first, second, module, config, scale) for first, second, module in _named(files.names)]
     if not out:
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             "source",
             "hold LoRA pairs (…lora_A.weight and …lora_B.weight)",
             f"{files.path.name} holds {some(files.names)}",
@@ -187,7 +189,7 @@ def _pair(
         if config is None:
             return Factors(w1, w2, 1.0 if scale is None else scale)
         if len(w1) != config.rank_of(module):
-            raise checks.refuse(
+            raise checks.InvalidArgument(
                 "source",
                 f"hold factors of rank {config.rank_of(module)}, as its config says",
                 f"'{first}' has {len(w1)} rows",
@@ -208,5 +210,7 @@ def as_matrix(tensor: Any, hidden_axis: int) -> Any:
     if hidden_axis == 0:
         return tensor.reshape(tensor.shape[0], -1)
     if any(n != 1 for n in tensor.shape[2:]):
-        raise checks.refuse("source", "have a 1 × 1 second factor in a convolution", f"its shape is {tensor.shape}")
+        raise checks.InvalidArgument(
+            "source", "have a 1 × 1 second factor in a convolution", f"its shape is {tensor.shape}"
+        )
     return tensor.reshape(tensor.shape[:2])

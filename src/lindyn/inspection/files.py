@@ -36,7 +36,7 @@ class TensorFiles:
             content = read_json(path)
             shards = content.get("weight_map")
             if not isinstance(shards, dict):
-                raise checks.refuse("source", "be an index with a weight_map", f"{path} has none")
+                raise checks.InvalidArgument("source", "be an index with a weight_map", f"{path} has none")
             self._where = {name: path.parent / str(shard) for name, shard in shards.items()}
         else:
             self._where = dict.fromkeys(self._open(path).keys(), path)
@@ -58,14 +58,14 @@ class TensorFiles:
         view = self._slice(name)
         dtype = view.get_dtype()
         if dtype not in FLOATS:
-            raise checks.refuse(
+            raise checks.InvalidArgument(
                 "source",
                 "hold fp64, fp32, fp16 or bf16 factors",
                 f"'{name}' is of type {dtype}, as quantised tensors are",
                 "save the factors unquantised",
             )
         if 0 in view.get_shape():
-            raise checks.refuse(
+            raise checks.InvalidArgument(
                 "source", "hold factors of rank 1 or more", f"'{name}' is empty: its shape is {tuple(view.get_shape())}"
             )
         from safetensors import SafetensorError
@@ -73,7 +73,7 @@ class TensorFiles:
         try:
             return np.asarray(view[parts] if parts else view[:])
         except SafetensorError as error:
-            raise checks.refuse(
+            raise checks.InvalidArgument(
                 "source", f"hold what is asked of '{name}'", f"reading it failed: {checks.one_line(error)}"
             ) from error
 
@@ -81,7 +81,7 @@ class TensorFiles:
         try:
             return self._open(self._where[name]).get_slice(name)
         except KeyError:
-            raise checks.refuse("source", f"hold a tensor '{name}'", "it has no such tensor") from None
+            raise checks.InvalidArgument("source", f"hold a tensor '{name}'", "it has no such tensor") from None
 
     def _open(self, path: Path) -> Any:
         if path not in self._handles:
@@ -98,9 +98,9 @@ def _open_safetensors(path: Path) -> Any:
             "Reading adapters and checkpoints needs safetensors; install it with: pip install 'lindyn[adapters]'."
         ) from error
     if not path.is_file():
-        raise checks.refuse("source", "be a file or folder that exists", f"there is no {path}")
+        raise checks.InvalidArgument("source", "be a file or folder that exists", f"there is no {path}")
     if path.suffix in PICKLED or _head(path) in _PICKLED_HEADS:
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             "source",
             "be a safetensors file",
             f"{path.name} is pickled, and unpickling runs whatever code it holds",
@@ -109,7 +109,7 @@ def _open_safetensors(path: Path) -> Any:
     try:
         return safetensors.safe_open(str(path), framework="np")
     except (safetensors.SafetensorError, OSError) as error:
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             "source", "be a readable safetensors file", f"reading {path.name} failed: {checks.one_line(error)}"
         ) from error
 
@@ -124,11 +124,11 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             "source", "come with a readable JSON config", f"reading {path.name} failed: {checks.one_line(error)}"
         ) from error
     if not isinstance(content, dict):
-        raise checks.refuse("source", "come with a JSON object as config", f"{path.name} holds something else")
+        raise checks.InvalidArgument("source", "come with a JSON object as config", f"{path.name} holds something else")
     return content
 
 
@@ -141,10 +141,10 @@ def weights_file(folder: Path, *stems: str) -> Path:
     pickled = sorted(p.name for p in folder.iterdir() if p.suffix in PICKLED)
     wanted = " or ".join(f"{stem}.safetensors" for stem in stems)
     if pickled:
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             "source",
             f"hold {wanted}",
             f"{folder} holds {pickled[0]} only, which is pickled and never opened",
             "save it as safetensors",
         )
-    raise checks.refuse("source", f"hold {wanted}", f"{folder} has no such file")
+    raise checks.InvalidArgument("source", f"hold {wanted}", f"{folder} has no such file")

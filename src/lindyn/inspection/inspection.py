@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -75,7 +74,7 @@ def inspect(
         try:
             reports.append(_report(each, before.get(each.name), has_start=start is not None))
         except checks.InvalidArgument as error:
-            failures.append(PairFailure(each.name, _about_pair(str(error))))
+            failures.append(PairFailure(each.name, str(_about_pair(error))))
     name = str(source) if isinstance(source, str | Path) else type(source).__name__
     return Inspection(name, tuple(reports), tuple(failures), time.perf_counter() - began)
 
@@ -90,10 +89,10 @@ def _pairs(source: Any, specs: list[PairSpec], scale: float | None) -> list[Pair
 
         return module_pairs(source, specs, scale)
     if not isinstance(source, str | Path):
-        raise checks.refuse("source", "be a path or an nn.Module", f"it is {type(source).__name__}")
+        raise checks.InvalidArgument("source", "be a path or an nn.Module", f"it is {type(source).__name__}")
     path = Path(source)
     if not path.exists():
-        raise checks.refuse("source", "be a file or folder that exists", f"there is no {path}")
+        raise checks.InvalidArgument("source", "be a file or folder that exists", f"there is no {path}")
     if path.is_dir():
         stems = ("adapter_model",) if (path / CONFIG).is_file() else ("adapter_model", "model")
         path = weights_file(path, *stems)
@@ -103,7 +102,7 @@ def _pairs(source: Any, specs: list[PairSpec], scale: float | None) -> list[Pair
         known = read_json(config) if config.is_file() else {}
         return [p for spec in specs for p in pairs_of(files, spec, scale, known)]
     if not has_adapters(files.names) and not (path.parent / CONFIG).is_file():
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             "source",
             "be a LoRA adapter, or come with `pair`",
             f"{path.name} holds no LoRA tensors",
@@ -116,7 +115,7 @@ def _start_pairs(start: Any, specs: list[PairSpec], scale: float | None) -> dict
     try:
         return {p.name: p for p in _pairs(start, specs, scale)}
     except checks.InvalidArgument as error:
-        raise checks.InvalidArgument(str(error).replace("Argument `source`", "Argument `start`")) from error
+        raise error.renamed({"source": "start"}) from error
 
 
 def _report(pair: Pair, before: Pair | None, *, has_start: bool) -> PairReport:
@@ -132,7 +131,7 @@ def _report(pair: Pair, before: Pair | None, *, has_start: bool) -> PairReport:
         try:
             since = _since(now, before.load(), notes)
         except checks.InvalidArgument as error:
-            raise checks.InvalidArgument(f"At its start: {_about_pair(str(error))}") from error
+            raise checks.InvalidArgument.sentence(f"At its start: {_about_pair(error)}") from error
     elif has_start:
         notes.append("the start has no pair of this name")
     return PairReport(
@@ -179,7 +178,8 @@ _SUBJECTS = {
 }
 
 
-def _about_pair(message: str) -> str:
-    """Say "The first factor must …" where the functions of `lindyn.factors` say "Argument `first` must …"."""
-    message = re.sub(r"^Argument `(\w+)(?:\[\d\])?`", lambda m: _SUBJECTS.get(m.group(1), f"Its {m.group(1)}"), message)
-    return message.replace("`first`", "the first factor")
+def _about_pair(error: checks.InvalidArgument) -> checks.InvalidArgument:
+    """Say "The first factor must …" where the functions of factor pairs say "Argument `first` must …"."""
+    if not error.must:
+        return error
+    return error.about(_SUBJECTS.get(error.name.partition("[")[0], f"Its {error.name}"))

@@ -35,7 +35,7 @@ class ModuleTensors:
     def read(self, name: str, *parts: slice) -> np.ndarray:
         """Return a parameter, or the rows (and columns) asked for."""
         if name not in self._parameters:
-            raise checks.refuse("source", f"have a parameter '{name}'", "it has none of that name")
+            raise checks.InvalidArgument("source", f"have a parameter '{name}'", "it has none of that name")
         return numbers_of(self._parameters[name], name, parts)
 
     def between(self, first: str, second: str) -> str | None:
@@ -86,7 +86,7 @@ def module_pairs(module: nn.Module, specs: list[PairSpec], scale: float | None) 
                     chain = " → ".join(run)
                     found.append(Pair(chain, partial(_refuse_chain, len(run))))
     if not found:
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             "source",
             "hold factor pairs: LoRA layers, or two linear layers in a row",
             broken[0] if broken else "it has none",
@@ -99,11 +99,13 @@ def numbers_of(parameter: Any, name: str, parts: tuple[slice, ...] = ()) -> np.n
     """Return a parameter's numbers as NumPy; refuse a quantised one, and one without data."""
     value = parameter.detach()
     if not value.is_floating_point() or value.element_size() < 2:
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             "source", "hold fp64, fp32, fp16 or bf16 factors", f"'{name}' is of type {value.dtype}, a quantised tensor"
         )
     if value.is_meta:
-        raise checks.refuse("source", "hold numbers", f"'{name}' is on the meta device", "load the weights first")
+        raise checks.InvalidArgument(
+            "source", "hold numbers", f"'{name}' is on the meta device", "load the weights first"
+        )
     value = (value[parts] if parts else value).cpu()
     return np.asarray((value.float() if value.element_size() == 2 else value).numpy())
 
@@ -167,7 +169,7 @@ def _linear_runs(name: str, container: Any, broken: list[str]) -> Iterator[list[
 
 
 def _refuse_chain(count: int) -> Factors:
-    raise checks.InvalidArgument(
+    raise checks.InvalidArgument.sentence(
         f"{count} linear layers in a row are a product of {count} matrices, not of two: name two of them as a pair "
         "only if the others are frozen."
     )

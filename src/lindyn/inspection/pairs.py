@@ -80,7 +80,7 @@ class FactorName:
         parts = [] if found is None or found[2] is None else found[2].split(",")
         bounds = [re.fullmatch(r"\s*(\d*)\s*:\s*(\d*)\s*", part) for part in parts]
         if found is None or len(parts) > 2 or not all(bounds):
-            raise checks.refuse(
+            raise checks.InvalidArgument(
                 "pair", "name tensors, with slices as in name[0:64] or name[:,0:64]", f"one factor is {text!r}"
             )
         numbers = [(int(b[1]) if b[1] else None, int(b[2]) if b[2] else None) for b in bounds if b]
@@ -124,10 +124,10 @@ def parse_pair(spec: PairSpec) -> tuple[FactorName, FactorName]:
     else:
         texts = tuple(spec)
     if len(texts) != 2 or not all(isinstance(t, str) for t in texts):
-        raise checks.refuse("pair", "read first=NAME,second=NAME", f"it is {spec!r}")
+        raise checks.InvalidArgument("pair", "read first=NAME,second=NAME", f"it is {spec!r}")
     first, second = (FactorName.parse(t.strip()) for t in texts)
     if first.pattern.count("*") != second.pattern.count("*"):
-        raise checks.refuse("pair", "have as many stars in its first name as in its second", f"it is {spec!r}")
+        raise checks.InvalidArgument("pair", "have as many stars in its first name as in its second", f"it is {spec!r}")
     return first, second
 
 
@@ -144,7 +144,7 @@ def named_pairs(spec: PairSpec, names: list[str]) -> list[tuple[FactorName, Fact
         if found:
             return [(one.of(name), two.of(two.filled(stars))) for name, stars in found]
     near = difflib.get_close_matches(first.pattern, names, n=3, cutoff=0.5) or names
-    raise checks.refuse(
+    raise checks.InvalidArgument(
         "pair", "name factors that are there", f"nothing is named '{first.pattern}'", f"there is {some(near)}"
     )
 
@@ -180,7 +180,7 @@ def pairs_of(tensors: Tensors, spec: PairSpec, scale: float | None, config: dict
 
 def _load(tensors: Tensors, first: FactorName, second: FactorName, scale: float | None, reason: str | None) -> Factors:
     if reason is not None:
-        raise checks.InvalidArgument(reason)
+        raise checks.InvalidArgument.sentence(reason)
     w1, w2 = (_read(tensors, part) for part in (first, second))
     for same in (w2, w2.T):
         if w1.shape == same.shape and np.array_equal(w1, same) and np.any(w1):
@@ -203,7 +203,7 @@ _BIAS_NOTE = "the hidden bias counts as an input that is always 1: a last column
 
 def tied(first: str, second: str) -> checks.InvalidArgument:
     """Build the refusal of one tensor in two places."""
-    return checks.refuse(
+    return checks.InvalidArgument(
         "pair",
         "name two factors of their own",
         f"'{first}' and '{second}' are tied, one tensor moved by both gradients at once, to which the theory of two "

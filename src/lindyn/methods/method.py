@@ -77,16 +77,16 @@ class GradientDescent(_Steps):
         _check_rate(self.learning_rate)
         checks.choice("order", self.order, ("simultaneous", "sequential"))
         if not 0 <= checks.number("momentum", self.momentum) < 1:
-            raise checks.refuse("momentum", "lie in [0, 1)", f"it is {self.momentum:g}")
+            raise checks.InvalidArgument("momentum", "lie in [0, 1)", f"it is {self.momentum:g}")
         checks.number("weight_decay", self.weight_decay, at_least=0)
         checks.number("label_noise", self.label_noise, at_least=0)
         checks.integer("key", self.key, at_least=0)
         if self.nesterov and not self.momentum:
-            raise checks.refuse("nesterov", "come with momentum", "momentum is 0", "set momentum=0.9, say")
+            raise checks.InvalidArgument("nesterov", "come with momentum", "momentum is 0", "set momentum=0.9, say")
         if self.clip_norm is not None:
             checks.number("clip_norm", self.clip_norm, above=0)
             if self.order == "sequential":
-                raise checks.refuse(
+                raise checks.InvalidArgument(
                     "clip_norm",
                     "come with simultaneous steps",
                     "order is 'sequential'",
@@ -96,10 +96,10 @@ class GradientDescent(_Steps):
             checks.integer("batch_size", self.batch_size, at_least=1)
         if self.batches is not None:
             if self.batch_size is not None:
-                raise checks.refuse("batches", "be given instead of `batch_size`", "both are given")
+                raise checks.InvalidArgument("batches", "be given instead of `batch_size`", "both are given")
             rows = np.asarray(self.batches)
             if rows.ndim != 2 or len(rows) != self.steps or not np.issubdtype(rows.dtype, np.integer):
-                raise checks.refuse(
+                raise checks.InvalidArgument(
                     "batches",
                     f"be integers of shape (steps = {self.steps}, batch size)",
                     f"it is {rows.dtype} of shape {rows.shape}",
@@ -139,7 +139,7 @@ class Muon(_Steps):
         super().__post_init__()
         checks.number("learning_rate", self.learning_rate, above=0)
         if not 0 <= checks.number("momentum", self.momentum) < 1:
-            raise checks.refuse("momentum", "lie in [0, 1)", f"it is {self.momentum:g}")
+            raise checks.InvalidArgument("momentum", "lie in [0, 1)", f"it is {self.momentum:g}")
         checks.number("weight_decay", self.weight_decay, at_least=0)
         checks.integer("newton_schulz_steps", self.newton_schulz_steps, at_least=1)
         checks.choice("scale", self.scale, ("original", "match_rms_adamw", "none"))
@@ -175,7 +175,7 @@ class Optimizer(_Steps):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not (callable(getattr(self.rule, "init", None)) and callable(getattr(self.rule, "update", None))):
-            raise checks.refuse(
+            raise checks.InvalidArgument(
                 "rule",
                 "be an optax.GradientTransformation",
                 f"it is {self.rule!r}",

@@ -115,7 +115,7 @@ def published_rate(
     """
     checks.choice("learning_rate", rule, ("auto", "figure1"))
     if top == 0:
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             "learning_rate", "be a number for this task", f"it is {rule!r}, and the task's signal is zero"
         )
     if rule == "figure1":

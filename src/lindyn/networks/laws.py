@@ -100,7 +100,7 @@ def exponents(shape: int | tuple[int, int], *, variance_exponent: float, width_e
     log_dim = 0.5 * math.log(d_out * d_in)
     log_width = checks.number("width_exponent", width_exponent, at_least=0) * log_dim
     if log_width > 300:
-        raise checks.refuse("width_exponent", "give a width below e^300", f"it is {width_exponent:g}")
+        raise checks.InvalidArgument("width_exponent", "give a width below e^300", f"it is {width_exponent:g}")
     variance = math.exp(checks.number("variance_exponent", variance_exponent) * log_dim)
     return standard(width=max(1, round(math.exp(log_width))), variance=variance)
 

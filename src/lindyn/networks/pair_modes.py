@@ -217,10 +217,10 @@ def imbalance_drift(now: tuple[Any, Any], start: tuple[Any, Any]) -> float:
     b1, b2 = _layers("start[0]", start[0], "start[1]", start[1])
     if (w1.shape, w2.shape) != (b1.shape, b2.shape):
         shapes = f"the shapes are {b1.shape}, {b2.shape} and {w1.shape}, {w2.shape}"
-        raise checks.refuse("start", "have the shapes of `now`", shapes)
+        raise checks.InvalidArgument("start", "have the shapes of `now`", shapes)
     size = float(np.linalg.norm(_small_gram(b1)) + np.linalg.norm(_small_gram(b2.T)))
     if size == 0:
-        raise checks.refuse("start", "be non-zero", "both factors are zero")
+        raise checks.InvalidArgument("start", "be non-zero", "both factors are zero")
     rows = np.concatenate([w1.T, w2, b1.T, b2])
     signs = np.repeat([1.0, -1.0, -1.0, 1.0], [w1.shape[1], w2.shape[0]] * 2)
     return float(np.linalg.norm(_signed_spectrum(rows, signs))) / size
@@ -230,7 +230,7 @@ def _layers(first_name: str, first: Any, second_name: str, second: Any) -> tuple
     w1 = checks.array(first_name, first, 2, dtype=np.float64)
     w2 = checks.array(second_name, second, 2, dtype=np.float64)
     if w2.shape[1] != w1.shape[0]:
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             second_name,
             f"have {w1.shape[0]} columns, one for each row of `{first_name}`",
             f"its shape is {w2.shape}",

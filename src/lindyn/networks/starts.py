@@ -174,7 +174,7 @@ def _choose(form: str, side: Side | None, d_out: int, d_in: int, width: int) -> 
         form = "one-sided" if width >= least else "narrow"
     if form == "two-sided":
         if side is not None:
-            raise checks.refuse("side", "be left out for the two-sided form", f"it is {side!r}")
+            raise checks.InvalidArgument("side", "be left out for the two-sided form", f"it is {side!r}")
         checks.integer("width", width, at_least=d_in + d_out, remedy="or use another `form`")
         return form, "in"
     fits = (lambda d: width >= d) if form == "one-sided" else (lambda d: width <= d)
@@ -183,7 +183,9 @@ def _choose(form: str, side: Side | None, d_out: int, d_in: int, width: int) -> 
         return form, side or allowed[0]
     bound = "at least" if form == "one-sided" else "at most"
     sizes = {"in": f"d_in = {d_in}", "out": f"d_out = {d_out}", None: f"d_in = {d_in} or d_out = {d_out}"}[side]
-    raise checks.refuse("width", f"be {bound} {sizes} for the {form} form", f"it is {width}", "or use another `form`")
+    raise checks.InvalidArgument(
+        "width", f"be {bound} {sizes} for the {form} form", f"it is {width}", "or use another `form`"
+    )
 
 
 def _orthonormal_rows(rows: int, columns: int, rng: np.random.Generator) -> np.ndarray:

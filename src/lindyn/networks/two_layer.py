@@ -136,7 +136,9 @@ class TwoLayer:
             1.0
         """
         if variance is None and (variance_in is None or variance_out is None):
-            raise checks.refuse("variance", "be given", "it is not", "or give both `variance_in` and `variance_out`")
+            raise checks.InvalidArgument(
+                "variance", "be given", "it is not", "or give both `variance_in` and `variance_out`"
+            )
         law = standard(
             width=width,
             variance=0.0 if variance is None else variance,
@@ -244,7 +246,7 @@ class TwoLayer:
         tau = checks.number("threshold", threshold, at_least=0)
         d_out, d_in, start = _shape_and_start(shape, start)
         if start is not None and side != "both":
-            raise checks.refuse("side", "be 'both' when a start is given", f"it is {side!r}")
+            raise checks.InvalidArgument("side", "be 'both' when a start is given", f"it is {side!r}")
         dtype = checks.precision("dtype", dtype) if start is None else start.dtype
         least = {"both": d_in + d_out, "in": d_in, "out": d_out}[side]
         width = checks.integer("width", least if width is None else width, at_least=least)
@@ -315,7 +317,7 @@ class TwoLayer:
             u, s, vt = np.linalg.svd(start, full_matrices=False)
             rank = int(np.sum(s > s[0] * max(d_out, d_in) * np.finfo(s.dtype).eps))
         if rank > width:
-            raise checks.refuse("width", f"be at least the rank {rank} of `start`", f"it is {width}")
+            raise checks.InvalidArgument("width", f"be at least the rank {rank} of `start`", f"it is {width}")
         psi = np.hypot(s[:rank], tau)
         w1, w2 = np.zeros((width, d_in)), np.zeros((d_out, width))
         w1[:rank] = np.sqrt(psi + tau)[:, None] * vt[:rank]
@@ -393,7 +395,9 @@ class TwoLayer:
         first, second = checks.array("w1", w1, 2), checks.array("w2", w2, 2)
         width, d_in = first.shape
         if second.shape[1] != width:
-            raise checks.refuse("w2", f"have {width} columns, one for each row of `w1`", f"its shape is {second.shape}")
+            raise checks.InvalidArgument(
+                "w2", f"have {width} columns, one for each row of `w1`", f"its shape is {second.shape}"
+            )
         dtype = result_dtype(first, second)
         first, second = first.astype(dtype), second.astype(dtype)
         frame = None
@@ -471,7 +475,7 @@ class TwoLayer:
             return w1, w2
         if frame is None:
             if key is None:
-                raise checks.refuse(
+                raise checks.InvalidArgument(
                     "key",
                     "be given to draw the full weights",
                     f"this network of width {self.width:,} holds its reduced factor only",
@@ -497,7 +501,7 @@ def require_memory(name: str, value: int, needed: float, what: str) -> None:
     """Refuse an argument whose consequence needs more memory than is available."""
     available = psutil.virtual_memory().available
     if needed > available:
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             name,
             f"be small enough for {what} to fit in memory",
             f"{value:,} needs {needed / 2**30:,.3g} GiB and {available / 2**30:,.3g} GiB are available",
@@ -518,11 +522,11 @@ def _bartlett(d_in: int, d_out: int, width: int, rng: np.random.Generator) -> np
 def _shape_and_start(shape: Shape | None, start: Any) -> tuple[int, int, Any]:
     if start is None:
         if shape is None:
-            raise checks.refuse("shape", "be given", "neither `shape` nor `start` is")
+            raise checks.InvalidArgument("shape", "be given", "neither `shape` nor `start` is")
         return (*checks.matrix_shape("shape", shape), None)
     a = checks.array("start", start, 2)
     if shape is not None and checks.matrix_shape("shape", shape) != a.shape:
-        raise checks.refuse("start", f"have the shape {shape}", f"its shape is {a.shape}")
+        raise checks.InvalidArgument("start", f"have the shape {shape}", f"its shape is {a.shape}")
     return a.shape[0], a.shape[1], a
 
 

@@ -63,7 +63,7 @@ def phase_panels(diagram: xarray.Dataset, *, source: str | None = None, seed: in
     source = checks.choice("source", sources[0] if source is None else source, sources)
     seed = seeds[0] if seed is None else seed
     if seed not in seeds:
-        raise checks.refuse("seed", f"be one of {seeds}", f"it is {seed}")
+        raise checks.InvalidArgument("seed", f"be one of {seeds}", f"it is {seed}")
     settings = DiagramSettings.from_dict(json.loads(diagram.attrs["settings"]))
     part = diagram.isel(source=sources.index(source), seed=seeds.index(seed))
     names = [n for n in _PANELS if n != "distance" or np.isfinite(part[n].values).any()]

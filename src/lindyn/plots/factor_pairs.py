@@ -34,7 +34,7 @@ def pair_modes(inspection: Inspection, ax: Axes | None = None) -> Axes:
         theory (2.7), (2.9).
     """
     if not inspection.pairs:
-        raise checks.refuse("inspection", "hold at least one pair", "it holds none")
+        raise checks.InvalidArgument("inspection", "hold at least one pair", "it holds none")
     if ax is None:
         width = min(max(6.0, 0.3 * len(inspection.pairs)), 16.0)
         ax = _new_figure(1, (width, 4.4)).axes[0]

@@ -43,7 +43,7 @@ def who_crossed_when(
     known = [str(name) for name in dataset["pair"].values]
     chosen = known[:_MOST_PAIRS] if pairs is None else list(pairs)
     if not chosen:
-        raise checks.refuse("pairs", "name at least one pair", "it is empty")
+        raise checks.InvalidArgument("pairs", "name at least one pair", "it is empty")
     for name in chosen:
         checks.choice("pairs", name, known)
     figure = _new_figure(len(chosen), (0.8 + 4.2 * len(chosen), 4.0))

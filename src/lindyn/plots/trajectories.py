@@ -64,13 +64,13 @@ def errors(*runs: Trajectory, ax: Axes | None = None, log: bool = False) -> Axes
         InvalidArgument: no run, or one without errors.
     """
     if not runs:
-        raise checks.refuse("runs", "hold at least one trajectory", "it is empty")
+        raise checks.InvalidArgument("runs", "hold at least one trajectory", "it is empty")
     ax = _axes(ax)
     for run, line in zip(runs, LINES * len(runs), strict=False):
         x, label = _clock(run)
         found = [(n, c) for n, c in (("train_error", TRAIN), ("test_error", TEST)) if n in run.data]
         if not found:
-            raise checks.refuse("runs", "hold train_error or test_error", f"one holds {', '.join(run.data)}")
+            raise checks.InvalidArgument("runs", "hold train_error or test_error", f"one holds {', '.join(run.data)}")
         for name, colour in found:
             text = name.replace("_error", "") + (f": {run.info['method']}" if len(runs) > 1 else "")
             ax.plot(x, run[name], line, color=colour, label=text, linewidth=1.6)
@@ -103,7 +103,7 @@ def singular_values(
     checks.integer("signal_modes", signal_modes, at_least=0)
     for r in (run, *others):
         if "singular_values" not in r.data:
-            raise checks.refuse("run", "hold singular_values", f"it holds {', '.join(r.data)}")
+            raise checks.InvalidArgument("run", "hold singular_values", f"it holds {', '.join(r.data)}")
     ax = _axes(ax)
     x, label = _clock(run)
     values = run["singular_values"]

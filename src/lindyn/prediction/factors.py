@@ -127,7 +127,7 @@ def predict_factors(
     checks.exactly_one("target", target, "gradient", gradient)
     momentum = checks.number("momentum", momentum, at_least=0)
     if momentum >= 1:
-        raise checks.refuse("momentum", "be below 1", f"it is {momentum:g}")
+        raise checks.InvalidArgument("momentum", "be below 1", f"it is {momentum:g}")
     rate = checks.number("learning_rate", learning_rate, above=0)
     curvature = checks.number("curvature", curvature, above=0)
     mu = checks.number("weight_decay", weight_decay, at_least=0)
@@ -142,11 +142,13 @@ def predict_factors(
         starts = _starts(start, None, scale, rate_ratio, draws, key)
         if gradient.shape != starts[0].shape:
             wanted = f"have the shape {starts[0].shape} of the product"
-            raise checks.refuse("gradient", wanted, f"its shape is {gradient.shape}")
+            raise checks.InvalidArgument("gradient", wanted, f"its shape is {gradient.shape}")
         modes = target_modes(starts[0].matrix - gradient / curvature)
     net, statistical = starts[0], isinstance(start, Parametrization)
     if modes.shape != net.shape:
-        raise checks.refuse("target", f"have the shape {net.shape} of the product", f"its shape is {modes.shape}")
+        raise checks.InvalidArgument(
+            "target", f"have the shape {net.shape} of the product", f"its shape is {modes.shape}"
+        )
 
     ratio = net.units[0] / net.units[1]  # √(η₂/η₁)
     decay = mu / (net.units[0] * net.units[1] * curvature)  # in flow time, of a layer that learns at √(η₁η₂)
@@ -208,7 +210,7 @@ def predict_factors(
 def _refuse_other_optimizers(optimizer: Any) -> None:
     name = optimizer if isinstance(optimizer, str) else type(optimizer).__name__
     if name.lower() != "sgd":
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             "optimizer",
             "be SGD, whose flow conserves W1W1ᵀ − W2ᵀW2",
             f"it is {name}, which does not",
@@ -225,12 +227,14 @@ def _starts(
     if isinstance(start, TwoLayer | Parametrization):
         for name, value in (("scale", s), ("rate_ratio", ratio)):
             if value != 1:
-                raise checks.refuse(name, "be left out", f"it is {value:g}, and `start` has its own", "or pass a pair")
+                raise checks.InvalidArgument(
+                    name, "be left out", f"it is {value:g}, and `start` has its own", "or pass a pair"
+                )
     if isinstance(start, TwoLayer):
         return [start]
     if isinstance(start, Parametrization):
         if shape is None:
-            raise checks.refuse(
+            raise checks.InvalidArgument(
                 "start",
                 "be a pair of factors or a TwoLayer when a gradient is given",
                 "it is a law",
@@ -240,18 +244,20 @@ def _starts(
         nets = [TwoLayer.parametrized(shape, start, rng) for _ in range(checks.integer("draws", draws, at_least=2))]
         return [replace(n, threshold=_nominal_threshold(n, start)) for n in nets]
     if not isinstance(start, tuple | list) or len(start) != 2:
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             "start", "be a pair (W1, W2), a TwoLayer or a Parametrization", f"it is {type(start).__name__}"
         )
     first, second = (checks.array(f"start[{i}]", w, 2) for i, w in enumerate(start))
     if second.shape[1] != first.shape[0]:
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             "start[1]", f"have {first.shape[0]} columns, one for each row of `start[0]`", f"its shape is {second.shape}"
         )
     law = Parametrization("given factors", first.shape[0], 0.0, 0.0, multiplier=s, rate_out=ratio)
     net = TwoLayer.from_weights(law.units[0] * first, law.units[1] * second)
     if not (first.any() or second.any()):
-        raise checks.refuse("start", "have a layer that is not zero", "both are zero, from where nothing moves")
+        raise checks.InvalidArgument(
+            "start", "have a layer that is not zero", "both are zero, from where nothing moves"
+        )
     return [replace(net, clock=law.clock, units=law.units)]
 
 
@@ -265,11 +271,11 @@ def _nominal_threshold(net: TwoLayer, law: Parametrization) -> float:
 
 def _choose(formula: str, net: TwoLayer, decays: tuple[float, float]) -> str:
     if decays[0] != decays[1] and (formula == "mixed" or net.width >= min(net.shape)):
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             "weight_decay", "be 0 for a wide pair with unequal learning rates", "it is not, and no threshold is known"
         )
     if formula == "narrow" and any(decays):
-        raise checks.refuse("formula", "be 'flow' with weight decay", "it is 'narrow', which has none")
+        raise checks.InvalidArgument("formula", "be 'flow' with weight decay", "it is 'narrow', which has none")
     if formula != "auto":
         return formula
     if net.width >= sum(net.shape):

@@ -67,7 +67,9 @@ def predict(
 
     tau, top = law.threshold, float(spectrum.signal[0])
     if tau == 0:
-        raise checks.refuse("law", "have a positive variance", "its threshold is 0, and a start of zero never moves")
+        raise checks.InvalidArgument(
+            "law", "have a positive variance", "its threshold is 0, and a start of zero never moves"
+        )
     u_in, u_out = law.units
     deviations = u_in * math.sqrt(law.variance_in), u_out * math.sqrt(law.variance_out)
     bound = float(stability_bound_of(spectrum, tau, law.width, deviations)) / law.clock
@@ -157,9 +159,11 @@ def predict_cells(
     arrays = {name: np.asarray(value, dtype=np.float64) for name, value in given.items()}
     for name, values in arrays.items():
         if not np.all(np.isfinite(values)):
-            raise checks.refuse(name, "hold finite numbers", "it holds NaN or infinity", "fill or drop those rows")
+            raise checks.InvalidArgument(
+                name, "hold finite numbers", "it holds NaN or infinity", "fill or drop those rows"
+            )
         if name != "variance_exponent" and np.any(values < 0):
-            raise checks.refuse(name, "be non-negative", f"its smallest entry is {values.min():g}")
+            raise checks.InvalidArgument(name, "be non-negative", f"its smallest entry is {values.min():g}")
     gamma_variance, gamma_width, steps = np.broadcast_arrays(*arrays.values())
     log_dim = 0.5 * math.log(float(d_out) * d_in)
     variance = np.exp(gamma_variance * log_dim)

@@ -114,7 +114,7 @@ def regime(
     tau = checks.number("threshold", threshold, above=0, remedy="at τ = 0 a start of zero never moves")
     s = np.sort(checks.array("singular_values", singular_values, 1, dtype=np.float64))[::-1]
     if s[-1] <= 0:
-        raise checks.refuse("singular_values", "be positive", f"the smallest is {s[-1]:g}")
+        raise checks.InvalidArgument("singular_values", "be positive", f"the smallest is {s[-1]:g}")
     crossing = np.full(s.shape, math.nan)
     active = s > tau
     crossing[active] = mode_time(s[active], tau, tau)

@@ -99,7 +99,7 @@ class SpikedSpectrum:
         object.__setattr__(self, "shape", checks.matrix_shape("shape", shape))
         s = np.sort(checks.array("signal", signal, 1, dtype=np.float64))[::-1]
         if s[-1] < 0 or s.size > min(self.shape):
-            raise checks.refuse(
+            raise checks.InvalidArgument(
                 "signal",
                 f"hold at most {min(self.shape)} non-negative singular values",
                 f"it holds {s.size}, the smallest {s[-1]:g}",
@@ -201,7 +201,7 @@ class SpikedSpectrum:
         for name, values, fine in (("threshold", tau, tau > 0), ("times", t, t >= 0), ("start_variance", n0, n0 >= 0)):
             if not np.all(fine):
                 must = "be positive" if name == "threshold" else "be non-negative"
-                raise checks.refuse(name, must, f"its smallest entry is {np.min(values):g}")
+                raise checks.InvalidArgument(name, must, f"its smallest entry is {np.min(values):g}")
         shows = self.overlaps > 0
         learned = np.where(shows, mode_curve(self.outliers, tau[..., None], t[..., None]), 0.0)
         return {**self.modes.errors(tau, t, n0), "signal_modes": learned}

@@ -185,7 +185,7 @@ def distance_to(reference: Trajectory) -> Observable:
         theory section 4 (the fourth panel of the paper's Figure 2).
     """
     if "matrix" not in reference.data:
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             "reference",
             "hold the observable 'matrix'",
             f"it holds {', '.join(reference.data)}",
@@ -196,7 +196,7 @@ def distance_to(reference: Trajectory) -> Observable:
     def align(time: float) -> Any:
         k = int(np.argmin(np.abs(times - time)))
         if not np.isclose(times[k], time, rtol=1e-6, atol=1e-9 * times[-1]):
-            raise checks.refuse(
+            raise checks.InvalidArgument(
                 "reference", f"have a state at time {time:g}", f"its nearest is at {times[k]:g}", "use equal times"
             )
         return matrices[k]
@@ -251,24 +251,24 @@ def resolve(wanted: Sequence[Wanted] | Wanted | None, *, has_truth: bool, is_net
         elif callable(item) and getattr(item, "__name__", "<lambda>") != "<lambda>":
             observable = Observable(item.__name__, item, (), (inspect.getdoc(item) or "").partition("\n")[0])
         else:
-            raise checks.refuse(
+            raise checks.InvalidArgument(
                 "observables",
                 "hold names, Observable objects or named functions of the state",
                 f"it holds {item!r}",
                 "wrap it as Observable(name, function)",
             )
         if observable.name == "test_error" and not has_truth:
-            raise checks.refuse(
+            raise checks.InvalidArgument(
                 "observables", "not ask for 'test_error'", "the task knows no truth", "give the task a `signal`"
             )
         if observable.needs_network and not is_network:
-            raise checks.refuse(
+            raise checks.InvalidArgument(
                 "observables",
                 f"not ask for {observable.name!r}",
                 "it reads the layers, and this dynamics has a matrix only",
                 "simulate a TwoLayer network",
             )
         if any(o.name == observable.name for o in found):
-            raise checks.refuse("observables", "have distinct names", f"{observable.name!r} comes twice")
+            raise checks.InvalidArgument("observables", "have distinct names", f"{observable.name!r} comes twice")
         found.append(observable)
     return tuple(found)

@@ -52,9 +52,9 @@ def save_steps(steps: int, save_every: int | Sequence[int]) -> np.ndarray:
         return np.unique(np.append(np.arange(0, steps + 1, every), steps))
     chosen = np.asarray(save_every)
     if chosen.ndim != 1 or chosen.size == 0 or not np.issubdtype(chosen.dtype, np.integer):
-        raise checks.refuse("save_every", "be a whole number or a list of steps", f"it is {save_every!r}")
+        raise checks.InvalidArgument("save_every", "be a whole number or a list of steps", f"it is {save_every!r}")
     if np.any(np.diff(chosen) <= 0) or chosen[0] < 0 or chosen[-1] > steps:
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             "save_every", f"list increasing steps from 0 to {steps}", f"it runs from {chosen[0]} to {chosen[-1]}"
         )
     return chosen
@@ -91,7 +91,7 @@ def choose(system: System, task: AbstractTask, method: Any, times: Any) -> tuple
     if isinstance(method, GradientDescent | Muon | Optimizer | Flow | ClosedForm):
         return method, "as asked"
     if method != "auto":
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             "method", "be 'auto', GradientDescent, Muon, Optimizer, Flow or ClosedForm", f"it is {method!r}"
         )
     if isinstance(system, TwoLayer):
@@ -117,7 +117,7 @@ def plan_continuous(
         obstacle = _closed_form_obstacle(system, task)
         if obstacle is not None:
             must, but, remedy = obstacle
-            raise checks.refuse("method", f"be another than ClosedForm, which must {must}", but, remedy)
+            raise checks.InvalidArgument("method", f"be another than ClosedForm, which must {must}", but, remedy)
         target, curvature = task.quadratic() or (None, 1.0)
         start = system.matrix if isinstance(system, TwoLayer) else _start_matrix(system, task, dtype)
         if isinstance(system, Lazy):
@@ -136,7 +136,7 @@ def plan_continuous(
     decay = method.weight_decay
     if not isinstance(system, TwoLayer):
         if decay:
-            raise checks.refuse(
+            raise checks.InvalidArgument(
                 "weight_decay",
                 "be given to the dynamics, not to the flow",
                 f"Flow has {decay:g}",
@@ -264,7 +264,7 @@ def _refuse_clocked(system: TwoLayer, method: Any) -> None:
     options = ("weight_decay", "clip_norm") if isinstance(method, GradientDescent) else ()
     used = [name for name in options if getattr(method, name)]
     if used or not isinstance(method, GradientDescent):
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             used[0] if used else "method",
             "be plain gradient descent or momentum on a parametrised network",
             f"its layers are held in units {system.units[0]:.3g} and {system.units[1]:.3g}",
@@ -284,7 +284,7 @@ def _sampling(method: GradientDescent, task: AbstractTask) -> Sampling | None:
     if not wanted:
         return None
     if not isinstance(task, Regression):
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             wanted[0], "be left out for this task", f"{type(task).__name__} has no samples", "use a Regression task"
         )
     if method.batch_size is not None:
@@ -292,7 +292,7 @@ def _sampling(method: GradientDescent, task: AbstractTask) -> Sampling | None:
     if method.batches is not None:
         rows = np.asarray(method.batches)
         if rows.min() < 0 or rows.max() >= task.samples:
-            raise checks.refuse(
+            raise checks.InvalidArgument(
                 "batches",
                 f"hold sample numbers from 0 to {task.samples - 1}",
                 f"they run from {rows.min()} to {rows.max()}",
@@ -304,7 +304,7 @@ def _plan_euler(
     system: AbstractDynamics, task: AbstractTask, on_device: Any, method: Any, steps: np.ndarray, dtype: np.dtype
 ) -> Plan:
     if not isinstance(method, GradientDescent):
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             "method",
             "be GradientDescent, Flow or ClosedForm for a dynamics of the matrix",
             f"it is {type(method).__name__}, an update of layers",
@@ -313,7 +313,7 @@ def _plan_euler(
     unused = ("order", "momentum", "nesterov", "weight_decay", "clip_norm", "batch_size", "batches", "label_noise")
     for name in _changed(method, *unused):
         own = f"write {type(system).__name__}(…, weight_decay=…)"
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             name,
             "be left out for a dynamics of the matrix, which takes Euler steps",
             "an array is given" if name == "batches" else f"it is {getattr(method, name)!r}",

@@ -111,7 +111,7 @@ def run(
             status = f"stopped after record {len(records)} of {count}: {error}"
     seconds, compiled = clock.perf_counter() - started, _compile_seconds[0] - compiled
     if not records:
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             "save_every" if "diverged" in status else "times",
             "ask for a record that is reached",
             f"the run ended before its first one: it {status}",
@@ -127,7 +127,7 @@ def _limit(task: Any, start: Any) -> float:
     """Cost beyond which a run has diverged, from the costs of its start and of zero."""
     costs = [float(_cost(task, matrix)) for matrix in (start, jnp.zeros_like(start))]
     if not math.isfinite(costs[0]):
-        raise checks.refuse("system", "start from a finite cost", f"the cost of its start is {costs[0]}")
+        raise checks.InvalidArgument("system", "start from a finite cost", f"the cost of its start is {costs[0]}")
     return _BLOW_UP * max(abs(costs[0]), abs(costs[1]), float(np.finfo(start.dtype).tiny))
 
 

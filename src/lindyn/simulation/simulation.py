@@ -77,14 +77,14 @@ def simulate(
         True
     """
     if not isinstance(task, AbstractTask):
-        raise checks.refuse("task", "be a task, such as SpikedMatrix", f"it is {type(task).__name__}")
+        raise checks.InvalidArgument("task", "be a task, such as SpikedMatrix", f"it is {type(task).__name__}")
     if not isinstance(system, TwoLayer | AbstractDynamics):
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             "system", "be a TwoLayer network or Mixed, Lazy, Balanced", f"it is {type(system).__name__}"
         )
     shape = system.shape if isinstance(system, TwoLayer) else (None if system.start is None else system.start.shape)
     if shape is not None and tuple(shape) != tuple(task.shape):
-        raise checks.refuse("system", f"have the task's shape {task.shape}", f"its shape is {shape}")
+        raise checks.InvalidArgument("system", f"have the task's shape {task.shape}", f"its shape is {shape}")
     chosen, why = choose(system, task, method, times)
     layers_known = isinstance(system, TwoLayer) and not isinstance(chosen, ClosedForm)
     wanted = resolve(observables, has_truth=task.has_truth, is_network=layers_known)
@@ -99,11 +99,13 @@ def simulate(
         task_on_device = jax.tree.map(lambda x: _cast(x, dtype), task)
         if isinstance(chosen, Flow | ClosedForm):
             if times is None:
-                raise checks.refuse("times", "be given for a flow or a closed form", "it is not", "pass times=[0, …]")
+                raise checks.InvalidArgument(
+                    "times", "be given for a flow or a closed form", "it is not", "pass times=[0, …]"
+                )
             plan = plan_continuous(system, task, task_on_device, chosen, times, dtype)
         else:
             if times is not None:
-                raise checks.refuse(
+                raise checks.InvalidArgument(
                     "times",
                     "be left out for a discrete method",
                     f"it holds {times.size} times",

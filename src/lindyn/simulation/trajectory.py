@@ -249,13 +249,13 @@ def compare(first: Trajectory, second: Trajectory) -> Comparison:
         True
     """
     if tuple(first.info["shape"]) != tuple(second.info["shape"]):
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             "second", f"have the shape {tuple(first.info['shape'])}", f"it has {tuple(second.info['shape'])}"
         )
     slack = 1e-9 * max(first.time[-1], second.time[-1])
     chosen = np.flatnonzero((first.time >= second.time[0] - slack) & (first.time <= second.time[-1] + slack))
     if chosen.size == 0:
-        raise checks.refuse("second", "overlap with `first` in time", "they have no time in common")
+        raise checks.InvalidArgument("second", "overlap with `first` in time", "they have no time in common")
     time = first.time[chosen]
     nearest = np.array([int(np.argmin(np.abs(second.time - t))) for t in time])
     exact = bool(np.allclose(second.time[nearest], time, rtol=1e-6, atol=slack))
@@ -276,5 +276,5 @@ def compare(first: Trajectory, second: Trajectory) -> Comparison:
     if exact and "matrix" in first.data and "matrix" in second.data:
         distance = np.mean((first["matrix"][chosen] - second["matrix"][nearest]) ** 2, axis=(1, 2))
     if not differences and distance is None:
-        raise checks.refuse("second", "share an observable with `first`", f"it holds {', '.join(second.data)}")
+        raise checks.InvalidArgument("second", "share an observable with `first`", f"it holds {', '.join(second.data)}")
     return Comparison(first.label, second.label, time, not exact, differences, scales, distance)

@@ -62,7 +62,7 @@ def target_modes(target: Any) -> TargetModes:
     """
     if isinstance(target, tuple):
         if len(target) != 2:
-            raise checks.refuse("target", "be a matrix or a pair (left, right)", f"it has {len(target)} parts")
+            raise checks.InvalidArgument("target", "be a matrix or a pair (left, right)", f"it has {len(target)} parts")
         left = checks.array("target[0]", target[0], 2, dtype=np.float64)
         right = checks.array("target[1]", target[1], 2, dtype=np.float64, shape=(left.shape[1], None))
         (basis_out, r_out), (basis_in, r_in) = np.linalg.qr(left), np.linalg.qr(right.T)
@@ -97,7 +97,7 @@ class AbstractFactors(abc.ABC):
         w1, w2 = checks.array("first", first, 2), checks.array("second", second, 2)
         self.width = w1.shape[0]
         if w2.shape[1] != self.width:
-            raise checks.refuse(
+            raise checks.InvalidArgument(
                 "second", f"have {self.width} columns, one for each row of `first`", f"its shape is {w2.shape}"
             )
         self.dtype = result_dtype(w1, w2)
@@ -105,10 +105,12 @@ class AbstractFactors(abc.ABC):
         modes = target if isinstance(target, TargetModes) else target_modes(target)
         self._left, self.target_values, self._right = modes
         if modes.shape != self.shape:
-            raise checks.refuse("target", f"have the shape {self.shape} of the product", f"its shape is {modes.shape}")
+            raise checks.InvalidArgument(
+                "target", f"have the shape {self.shape} of the product", f"its shape is {modes.shape}"
+            )
         w1, w2 = w1.astype(np.float64), w2.astype(np.float64)
         if not (w1.any() or w2.any()):
-            raise checks.refuse(
+            raise checks.InvalidArgument(
                 "first", "be non-zero where `second` is zero", "both are zero, from where nothing moves"
             )
         self.imbalance = w1 @ w1.T - w2.T @ w2
@@ -290,7 +292,9 @@ class FactorFlow(AbstractFactors):
         super().__init__(target, first, second)
         decays = weight_decay if isinstance(weight_decay, tuple) else (weight_decay, weight_decay)
         if len(decays) != 2:
-            raise checks.refuse("weight_decay", "be a number or a pair, one for each layer", f"it is {weight_decay!r}")
+            raise checks.InvalidArgument(
+                "weight_decay", "be a number or a pair, one for each layer", f"it is {weight_decay!r}"
+            )
         self._decays = [checks.number("weight_decay", mu, at_least=0) for mu in decays]
         self._rtol = checks.number("rtol", rtol, above=0)
         self.threshold = abs(self._mean)

@@ -62,7 +62,7 @@ def mode_curve(singular_value: Any, threshold: Any, time: Any) -> Float[np.ndarr
     s, tau, t = (np.asarray(v, dtype=np.float64) for v in (singular_value, threshold, time))
     for name, value in (("singular_value", s), ("threshold", tau), ("time", t)):
         if not np.all(value >= 0):
-            raise checks.refuse(name, "be non-negative", f"its smallest entry is {np.min(value):g}")
+            raise checks.InvalidArgument(name, "be non-negative", f"its smallest entry is {np.min(value):g}")
     psi = np.hypot(s, tau)
     safe = np.where(psi > 0, psi, 1.0)
     a, b = s / safe, tau / safe
@@ -112,11 +112,11 @@ def mode_time(singular_value: Any, threshold: Any, level: Any) -> Float[np.ndarr
     """
     s, tau, m = (np.asarray(v, dtype=np.float64) for v in (singular_value, threshold, level))
     if not np.all(s > 0):
-        raise checks.refuse("singular_value", "be positive", f"its smallest entry is {np.min(s):g}")
+        raise checks.InvalidArgument("singular_value", "be positive", f"its smallest entry is {np.min(s):g}")
     if not np.all(tau >= 0):
-        raise checks.refuse("threshold", "be non-negative", f"its smallest entry is {np.min(tau):g}")
+        raise checks.InvalidArgument("threshold", "be non-negative", f"its smallest entry is {np.min(tau):g}")
     if not np.all((m >= 0) & (m <= s)):
-        raise checks.refuse("level", "lie between 0 and the singular value", f"it is {m.tolist()}")
+        raise checks.InvalidArgument("level", "lie between 0 and the singular value", f"it is {m.tolist()}")
     psi, root = np.hypot(s, tau), np.hypot(m, tau)
     with np.errstate(divide="ignore", invalid="ignore"):  # τ = 0: infinite above m = 0
         # the argument of the logarithm, less 1, in which nothing cancels
@@ -236,7 +236,7 @@ class MixedSolution:
             self.dtype = target.dtype
             self.start = np.zeros_like(target)
         if self.threshold == 0 and not self.start.any():
-            raise checks.refuse(
+            raise checks.InvalidArgument(
                 "threshold",
                 "be positive for a start of zero",
                 "it is 0, and zero is a fixed point of the balanced dynamics",

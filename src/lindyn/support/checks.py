@@ -9,18 +9,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from lindyn.support.errors import InvalidArgument
 from lindyn.support.precision import result_dtype
 
 Seed = int | np.random.Generator
-
-
-class InvalidArgument(ValueError):
-    """An argument that cannot be used; the message names it, says what is wrong and what to do."""
-
-
-def refuse(name: str, must: str, but: str, remedy: str = "") -> InvalidArgument:
-    """Build the error "Argument `name` must …, but …; remedy." (returned, to be raised by the caller)."""
-    return InvalidArgument(f"Argument `{name}` must {must}, but {but}" + (f"; {remedy}." if remedy else "."))
 
 
 def one_line(error: Exception) -> str:
@@ -45,15 +37,17 @@ def array(
             raise TypeError("it has complex entries")
         out = out.astype(dtype or result_dtype(out), copy=False)
     except (TypeError, ValueError) as error:
-        raise refuse(name, "be an array of real numbers", f"it is {type(value).__name__}: {one_line(error)}") from error
+        raise InvalidArgument(
+            name, "be an array of real numbers", f"it is {type(value).__name__}: {one_line(error)}"
+        ) from error
     if out.ndim != ndim or out.size == 0:
-        raise refuse(name, f"be a non-empty {ndim}-dimensional array", f"its shape is {out.shape}")
+        raise InvalidArgument(name, f"be a non-empty {ndim}-dimensional array", f"its shape is {out.shape}")
     if shape is not None and any(want is not None and want != got for want, got in zip(shape, out.shape, strict=True)):
         wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
-        raise refuse(name, f"have shape {wanted}", f"its shape is {out.shape}")
+        raise InvalidArgument(name, f"have shape {wanted}", f"its shape is {out.shape}")
     if not np.all(np.isfinite(out)):
         count = int(np.size(out) - np.count_nonzero(np.isfinite(out)))
-        raise refuse(
+        raise InvalidArgument(
             name,
             "contain finite numbers only",
             f"{count} of its {out.size} entries are NaN or infinite",
@@ -69,40 +63,40 @@ def number(
     try:
         out = float(value)
     except (TypeError, ValueError) as error:
-        raise refuse(name, "be a number", f"it is {value!r}", remedy) from error
+        raise InvalidArgument(name, "be a number", f"it is {value!r}", remedy) from error
     if not math.isfinite(out):
-        raise refuse(name, "be finite", f"it is {out}", remedy)
+        raise InvalidArgument(name, "be finite", f"it is {out}", remedy)
     if above is not None and not out > above:
-        raise refuse(name, f"be greater than {above:g}", f"it is {out:g}", remedy)
+        raise InvalidArgument(name, f"be greater than {above:g}", f"it is {out:g}", remedy)
     if at_least is not None and not out >= at_least:
-        raise refuse(name, f"be at least {at_least:g}", f"it is {out:g}", remedy)
+        raise InvalidArgument(name, f"be at least {at_least:g}", f"it is {out:g}", remedy)
     return out
 
 
 def integer(name: str, value: Any, *, at_least: int | None = None, at_most: int | None = None, remedy: str = "") -> int:
     """Return `value` as an int within bounds; 2.5 and "3" are refused, 1e12 and NumPy integers accepted."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating) or value % 1 != 0:
-        raise refuse(name, "be a whole number", f"it is {value!r}", remedy)
+        raise InvalidArgument(name, "be a whole number", f"it is {value!r}", remedy)
     out = int(value)
     if at_least is not None and out < at_least:
-        raise refuse(name, f"be at least {at_least}", f"it is {out}", remedy)
+        raise InvalidArgument(name, f"be at least {at_least}", f"it is {out}", remedy)
     if at_most is not None and out > at_most:
-        raise refuse(name, f"be at most {at_most}", f"it is {out}", remedy)
+        raise InvalidArgument(name, f"be at most {at_most}", f"it is {out}", remedy)
     return out
 
 
 def exactly_one(name: str, value: Any, other: str, other_value: Any, remedy: str = "") -> None:
     """Refuse unless exactly one of two arguments is given (is not None)."""
     if value is None and other_value is None:
-        raise refuse(name, f"be given, or `{other}`", "neither is", remedy)
+        raise InvalidArgument(name, f"be given, or `{other}`", "neither is", remedy)
     if value is not None and other_value is not None:
-        raise refuse(name, f"be given instead of `{other}`", "both are given", remedy)
+        raise InvalidArgument(name, f"be given instead of `{other}`", "both are given", remedy)
 
 
 def choice(name: str, value: Any, options: Sequence[str]) -> str:
     """Return `value` if it is one of `options`."""
     if value not in options:
-        raise refuse(name, f"be one of {', '.join(map(repr, options))}", f"it is {value!r}")
+        raise InvalidArgument(name, f"be one of {', '.join(map(repr, options))}", f"it is {value!r}")
     return str(value)
 
 
@@ -114,7 +108,7 @@ def matrix_shape(name: str, value: Any) -> tuple[int, int]:
     try:
         rows, columns = value
     except (TypeError, ValueError) as error:
-        raise refuse(name, "be one size or a pair (d_out, d_in)", f"it is {value!r}") from error
+        raise InvalidArgument(name, "be one size or a pair (d_out, d_in)", f"it is {value!r}") from error
     return integer(f"{name}[0]", rows, at_least=1), integer(f"{name}[1]", columns, at_least=1)
 
 
@@ -122,11 +116,11 @@ def times(name: str, value: Any) -> Float[np.ndarray, " times"]:
     """Return non-negative, non-decreasing times as a float64 vector; a scalar becomes a vector of one."""
     out = array(name, np.atleast_1d(value), 1, dtype=np.float64)
     if out[0] < 0:
-        raise refuse(name, "be non-negative", f"the first is {out[0]:g}", "training starts at time 0")
+        raise InvalidArgument(name, "be non-negative", f"the first is {out[0]:g}", "training starts at time 0")
     falls = np.flatnonzero(np.diff(out) < 0)
     if falls.size:
         k = int(falls[0])
-        raise refuse(
+        raise InvalidArgument(
             name,
             "be sorted in increasing order",
             f"entry {k + 1} ({out[k + 1]:g}) is below entry {k} ({out[k]:g})",
@@ -142,7 +136,7 @@ def precision(name: str, dtype: Any) -> np.dtype:
     except TypeError:
         chosen = np.dtype(object)
     if chosen not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise refuse(name, "be float32 or float64", f"it is {dtype!r}")
+        raise InvalidArgument(name, "be float32 or float64", f"it is {dtype!r}")
     return chosen
 
 

@@ -159,14 +159,14 @@ class SpikedMatrix(AbstractTask):
     ):
         if target is not None:
             if any(v is not None for v in (dim, shape, rank, singular_values)):
-                raise checks.refuse(
+                raise checks.InvalidArgument(
                     "target", "be the only description of the task", "`dim`, `shape` or `rank` is given too"
                 )
             self.target = checks.array("target", target, 2)
             self.signal = _optional_signal(signal, self.shape, self.target.dtype)
             return
         if signal is not None:
-            raise checks.refuse("signal", "come with a `target`", "no target is given", "pass both")
+            raise checks.InvalidArgument("signal", "come with a `target`", "no target is given", "pass both")
         d_out, d_in = _one_shape(dim, shape)
         dtype = checks.precision("dtype", dtype)
         noise = checks.number("noise", noise, at_least=0)
@@ -218,7 +218,7 @@ class SpikedMatrix(AbstractTask):
         """
         fraction = checks.number("fraction", fraction, above=0)
         if fraction > 1:
-            raise checks.refuse("fraction", "be at most 1", f"it is {fraction:g}")
+            raise checks.InvalidArgument("fraction", "be at most 1", f"it is {fraction:g}")
         count = max(1, round(fraction * self.target.size))
         chosen = checks.generator("key", key).choice(self.target.size, count, replace=False)
         observed = np.zeros(self.target.size, bool)
@@ -242,9 +242,9 @@ def _draw_signal(
         return scale * left @ right.T
     s = checks.array("singular_values", singular_values, 1, dtype=np.float64)
     if np.any(s < 0):
-        raise checks.refuse("singular_values", "be non-negative", f"the smallest is {s.min():g}")
+        raise checks.InvalidArgument("singular_values", "be non-negative", f"the smallest is {s.min():g}")
     if s.size > min(shape):
-        raise checks.refuse("singular_values", f"hold at most {min(shape)} values", f"it holds {s.size}")
+        raise checks.InvalidArgument("singular_values", f"hold at most {min(shape)} values", f"it holds {s.size}")
     left, right = (np.linalg.qr(rng.standard_normal((n, s.size)))[0] for n in shape)
     return scale * (left * s) @ right.T
 
@@ -286,11 +286,15 @@ class Regression(AbstractTask):
     def __init__(self, inputs: Any, outputs: Any, *, signal: Any = None, held_out: Any = None):
         x, y = checks.array("inputs", inputs, 2), checks.array("outputs", outputs, 2)
         if len(x) != len(y):
-            raise checks.refuse("outputs", f"have one row for each of the {len(x)} inputs", f"it has {len(y)}")
+            raise checks.InvalidArgument("outputs", f"have one row for each of the {len(x)} inputs", f"it has {len(y)}")
         if signal is not None and held_out is not None:
-            raise checks.refuse("held_out", "be given instead of `signal`", "both are given", "pass one of them")
+            raise checks.InvalidArgument(
+                "held_out", "be given instead of `signal`", "both are given", "pass one of them"
+            )
         if not x.any():
-            raise checks.refuse("inputs", "be non-zero", "every entry is zero", "there is nothing to learn from")
+            raise checks.InvalidArgument(
+                "inputs", "be non-zero", "every entry is zero", "there is nothing to learn from"
+            )
         dtype = result_dtype(x, y)
         self.inputs, self.outputs = x.astype(dtype), y.astype(dtype)
         q, r = np.linalg.qr(self.inputs)
@@ -400,16 +404,20 @@ class Completion(AbstractTask):
         raw = np.asarray(target)
         raw = raw.astype(result_dtype(raw))
         if raw.ndim != 2:
-            raise checks.refuse("target", "be a matrix", f"its shape is {raw.shape}")
+            raise checks.InvalidArgument("target", "be a matrix", f"its shape is {raw.shape}")
         if signal is not None and held_out is not None:
-            raise checks.refuse("held_out", "be given instead of `signal`", "both are given", "pass one of them")
+            raise checks.InvalidArgument(
+                "held_out", "be given instead of `signal`", "both are given", "pass one of them"
+            )
         if np.isinf(raw).any():
-            raise checks.refuse("target", "be finite or NaN", f"{np.isinf(raw).sum()} of its entries are infinite")
+            raise checks.InvalidArgument(
+                "target", "be finite or NaN", f"{np.isinf(raw).sum()} of its entries are infinite"
+            )
         self.observed = ~np.isnan(raw) if observed is None else _mask("observed", observed, raw)
         self.held_out = None if held_out is None else _mask("held_out", held_out, raw)
         for name, mask in (("observed", self.observed), ("held_out", self.held_out)):
             if mask is not None and not mask.any():
-                raise checks.refuse(name, "hold at least one entry", "it is empty")
+                raise checks.InvalidArgument(name, "hold at least one entry", "it is empty")
         self.signal = _optional_signal(signal, raw.shape, raw.dtype)
         used = self.observed if self.held_out is None else self.observed | self.held_out
         self.target = np.where(used, raw, 0)
@@ -427,7 +435,9 @@ class Completion(AbstractTask):
         v = checks.array("values", values, 1, shape=(i.size,))
         for name, index, size in (("rows", i, d_out), ("columns", j, d_in)):
             if index.shape != v.shape or index.min() < 0 or index.max() >= size:
-                raise checks.refuse(name, f"hold {v.size} indices from 0 to {size - 1}", f"it is {index.tolist()[:5]}…")
+                raise checks.InvalidArgument(
+                    name, f"hold {v.size} indices from 0 to {size - 1}", f"it is {index.tolist()[:5]}…"
+                )
         target = np.full((d_out, d_in), np.nan, v.dtype)
         target[i, j] = v
         return Completion(target, signal=signal)
@@ -482,11 +492,11 @@ class Completion(AbstractTask):
 def _mask(name: str, value: Any, target: np.ndarray) -> np.ndarray:
     mask = np.asarray(value)
     if mask.dtype != bool or mask.shape != target.shape:
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             name, f"be a boolean array of shape {target.shape}", f"it is {mask.dtype} of shape {mask.shape}"
         )
     if not np.all(np.isfinite(target[mask])):
-        raise checks.refuse(name, "cover finite entries of `target` only", "it covers a NaN or an infinity")
+        raise checks.InvalidArgument(name, "cover finite entries of `target` only", "it covers a NaN or an infinity")
     return mask
 
 
@@ -535,13 +545,15 @@ class CustomCost(AbstractTask):
             try:
                 out = jax.eval_shape(function, jax.ShapeDtypeStruct(self._shape, self._dtype))
             except Exception as error:
-                raise checks.refuse(
+                raise checks.InvalidArgument(
                     "function",
                     f"accept a JAX array of shape {self._shape}",
                     f"it raised {type(error).__name__}: {checks.one_line(error)}",
                 ) from error
         if getattr(out, "shape", None) != () or not jnp.issubdtype(out.dtype, jnp.floating):
-            raise checks.refuse("function", "return a real scalar", f"it returns {out}", "sum or average its terms")
+            raise checks.InvalidArgument(
+                "function", "return a real scalar", f"it returns {out}", "sum or average its terms"
+            )
 
     @property
     def shape(self) -> tuple[int, int]:

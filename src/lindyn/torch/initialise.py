@@ -64,7 +64,7 @@ def mixed_init_(
     """
     w1, w2 = _weight("first", first), _weight("second", second)
     if w2.shape[1] != w1.shape[0]:
-        raise checks.refuse(
+        raise checks.InvalidArgument(
             "second",
             f"take the {w1.shape[0]} outputs of `first`",
             f"its weight has shape {tuple(w2.shape)}",
@@ -146,13 +146,13 @@ def lora_init_(
 def _adapters(module: Any, adapter: str | None) -> Iterator[tuple[str, Any, Any, float, float]]:
     """Yield name, A, B, scale and dropout of every wanted adapter, in the order of the modules."""
     if not isinstance(module, torch.nn.Module):
-        raise checks.refuse("module", "be a torch.nn.Module", f"it is {type(module).__name__}")
+        raise checks.InvalidArgument("module", "be a torch.nn.Module", f"it is {type(module).__name__}")
     layers = {name: m for name, m in module.named_modules() if hasattr(m, "lora_A") and hasattr(m, "lora_B")}
     names = {key for m in layers.values() for key in (*m.lora_A, *getattr(m, "lora_embedding_A", ()))}
     if not names:
-        raise checks.refuse("module", "contain a LoRA layer", "none of its modules has lora_A and lora_B")
+        raise checks.InvalidArgument("module", "contain a LoRA layer", "none of its modules has lora_A and lora_B")
     if adapter is not None and adapter not in names:
-        raise checks.refuse("adapter", f"be one of {', '.join(sorted(names))}", f"it is {adapter!r}")
+        raise checks.InvalidArgument("adapter", f"be one of {', '.join(sorted(names))}", f"it is {adapter!r}")
     for layer_name, layer in layers.items():
         for key in (*layer.lora_A, *getattr(layer, "lora_embedding_A", ())):
             if adapter is not None and key != adapter:
@@ -160,12 +160,18 @@ def _adapters(module: Any, adapter: str | None) -> Iterator[tuple[str, Any, Any,
             name = ".".join(part for part in (layer_name, key) if part)
             found = type(layer.lora_A[key]).__name__ if key in layer.lora_A else "an embedding"
             if key not in layer.lora_A or not isinstance(layer.lora_A[key], torch.nn.Linear):
-                raise checks.refuse("module", "hold LoRA pairs of nn.Linear only", f"{name} is {found}", "leave it out")
+                raise checks.InvalidArgument(
+                    "module", "hold LoRA pairs of nn.Linear only", f"{name} is {found}", "leave it out"
+                )
             a = layer.lora_A[key]
             if key in getattr(layer, "lora_magnitude_vector", ()):
-                raise checks.refuse("module", "hold plain products s·BA", f"{name} is DoRA, which rescales rows")
+                raise checks.InvalidArgument(
+                    "module", "hold plain products s·BA", f"{name} is DoRA, which rescales rows"
+                )
             if key in getattr(layer, "merged_adapters", ()):
-                raise checks.refuse("module", "hold adapters that are not merged", f"{name} is", "unmerge it first")
+                raise checks.InvalidArgument(
+                    "module", "hold adapters that are not merged", f"{name} is", "unmerge it first"
+                )
             _weight("module", a), _weight("module", layer.lora_B[key])
             dropout = getattr(layer, "lora_dropout", {})
             rate = float(getattr(dropout[key], "p", 0.0)) if key in dropout else 0.0
@@ -177,11 +183,11 @@ def _weight(name: str, layer: Any) -> torch.Tensor:
     weight = getattr(layer, "weight", layer)
     if not isinstance(weight, torch.Tensor) or weight.ndim != 2:
         found = f"of shape {tuple(weight.shape)}" if isinstance(weight, torch.Tensor) else type(layer).__name__
-        raise checks.refuse(name, "be an nn.Linear or a two-dimensional parameter or tensor", f"it is {found}")
+        raise checks.InvalidArgument(name, "be an nn.Linear or a two-dimensional parameter or tensor", f"it is {found}")
     if not weight.is_floating_point() or weight.element_size() < 2:
-        raise checks.refuse(name, "have floating-point weights of 16 bits or more", f"they are {weight.dtype}")
+        raise checks.InvalidArgument(name, "have floating-point weights of 16 bits or more", f"they are {weight.dtype}")
     if weight.is_meta:
-        raise checks.refuse(name, "be on a real device", "it is on the meta device", "materialise it first")
+        raise checks.InvalidArgument(name, "be on a real device", "it is on the meta device", "materialise it first")
     return weight
 
 

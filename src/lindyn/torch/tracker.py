@@ -181,7 +181,9 @@ class RegimeTracker:
         if len(self._steps) == 1 and step > self.count:
             self._steps = [step]
         elif step < self._steps[0]:
-            raise checks.refuse("step", f"be at least {self._steps[0]}, that of the first record", f"it is {step}")
+            raise checks.InvalidArgument(
+                "step", f"be at least {self._steps[0]}, that of the first record", f"it is {step}"
+            )
         kept = sum(s <= step for s in self._steps)
         del self._steps[kept:], self._records[kept:]
         self.count = step
@@ -214,7 +216,7 @@ class RegimeTracker:
 
         target = self.path if path is None else Path(path)
         if target is None:
-            raise checks.refuse("path", "be given to save", "it is not", "pass it here or to RegimeTracker")
+            raise checks.InvalidArgument("path", "be given to save", "it is not", "pass it here or to RegimeTracker")
         starts = {
             f"{side}_{i}": ((f"row_{side}_{i}", f"column_{side}_{i}"), factor)
             for i, factors in enumerate(self._starts.values())
@@ -232,12 +234,14 @@ class RegimeTracker:
         names = [str(name) for name in saved["pair"].values]
         if names != list(self._info):
             other = next((n for n in (*names, *self._info) if (n in names) != (n in self._info)), names[0])
-            raise checks.refuse("pairs", f"be those of the record in {path}", f"{other!r} differs", "use another path")
+            raise checks.InvalidArgument(
+                "pairs", f"be those of the record in {path}", f"{other!r} differs", "use another path"
+            )
         for i, (name, info) in enumerate(self._info.items()):
             there = {field: saved[field].values[i].item() for field in _PAIR_FIELDS}
             if there != info:
                 field = next(f for f in _PAIR_FIELDS if there[f] != info[f])
-                raise checks.refuse(
+                raise checks.InvalidArgument(
                     "pairs",
                     f"be those of the record in {path}",
                     f"{field} of {name} was {there[field]}, is {info[field]}",
@@ -313,26 +317,30 @@ def _pairs_of(
         specs: list[Any] = [] if pair is None else [pair] if single else list(pair)
         found = module_pairs(pairs, specs, scale)
     elif pair is not None:
-        raise checks.refuse("pair", "come with a model", "`pairs` lists the factors themselves")
+        raise checks.InvalidArgument("pair", "come with a model", "`pairs` lists the factors themselves")
     elif isinstance(pairs, Mapping) or (isinstance(pairs, Sequence) and not isinstance(pairs, str)):
         items = pairs.items() if isinstance(pairs, Mapping) else ((f"pair {i}", p) for i, p in enumerate(pairs, 1))
         found = [_given(str(name), factors, scale) for name, factors in items]
     else:
-        raise checks.refuse("pairs", "be a model, or pairs of layers or parameters", f"it is {type(pairs).__name__}")
+        raise checks.InvalidArgument(
+            "pairs", "be a model, or pairs of layers or parameters", f"it is {type(pairs).__name__}"
+        )
     if not found:
-        raise checks.refuse("pairs", "hold at least one pair", "it is empty")
+        raise checks.InvalidArgument("pairs", "hold at least one pair", "it is empty")
     return found
 
 
 def _given(name: str, factors: Any, scale: float | None) -> Pair:
     if not isinstance(factors, Sequence) or len(factors) not in {2, 3}:
-        raise checks.refuse("pairs", "hold (first, second) or (first, second, scale)", f"{name!r} is {factors!r}")
+        raise checks.InvalidArgument(
+            "pairs", "hold (first, second) or (first, second, scale)", f"{name!r} is {factors!r}"
+        )
     layers, own = factors[:2], factors[2] if len(factors) == 3 else 1.0
     weights = []
     for side, layer in zip(("first", "second"), layers, strict=True):
         weight = layer.weight if isinstance(layer, nn.Linear) else layer
         if not isinstance(weight, torch.Tensor):
-            raise checks.refuse(
+            raise checks.InvalidArgument(
                 "pairs", "hold nn.Linear layers or parameters", f"the {side} of {name!r} is {type(layer).__name__}"
             )
         weights.append(weight)
