@@ -43,7 +43,7 @@ from lindyn.simulation.plans import save_steps
 from lindyn.simulation.simulation import simulate as run_simulation
 from lindyn.simulation.trajectory import Trajectory, compare
 from lindyn.support import checks
-from lindyn.tasks.task import SpikedMatrix
+from lindyn.tasks.spiked import SpikedMatrix
 
 app = typer.Typer(
     name="lindyn",

@@ -11,7 +11,7 @@ import typer
 from lindyn.networks.laws import Parametrization, exponents, standard
 from lindyn.prediction.spectra import mean_signal_spectrum
 from lindyn.support import checks
-from lindyn.tasks.task import SpikedMatrix
+from lindyn.tasks.spiked import SpikedMatrix
 
 TASK, NET, RUN, OUT = "Task", "Network", "Training", "Output"
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from lindyn.prediction.spectra import SpikedSpectrum, mean_signal_spectrum
 from lindyn.support import checks
-from lindyn.tasks.task import SpikedMatrix
+from lindyn.tasks.spiked import SpikedMatrix
 
 SOURCES = ("predict", "spectral", "descend", "formula")
 AXES = ("exponent", "log", "linear")

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from lindyn.dynamics import AbstractDynamics
 from lindyn.networks.two_layer import TwoLayer
 from lindyn.support import checks
-from lindyn.tasks.task import AbstractTask
+from lindyn.tasks.task import Task
 
 
 class StabilityWarning(UserWarning):
@@ -26,7 +26,7 @@ def _start_rate(system: TwoLayer | AbstractDynamics) -> float:
     return 2 * math.hypot(top, system.threshold)
 
 
-def stability_bound(system: TwoLayer | AbstractDynamics, task: AbstractTask, *, momentum: float = 0.0) -> float:
+def stability_bound(system: TwoLayer | AbstractDynamics, task: Task, *, momentum: float = 0.0) -> float:
     """Return the learning rate above which plain gradient descent is linearly unstable.
 
     η_max = 2(1 + μ)/(L κ), with L the curvature of the cost, κ the larger of the tangent kernel's norm at the start,
@@ -41,7 +41,7 @@ def stability_bound(system: TwoLayer | AbstractDynamics, task: AbstractTask, *, 
     Examples:
         >>> import numpy as np
         >>> from lindyn.dynamics import Mixed
-        >>> from lindyn.tasks.task import SpikedMatrix
+        >>> from lindyn.tasks.spiked import SpikedMatrix
         >>> stability_bound(Mixed(3.0), SpikedMatrix(target=4.0 * np.eye(2)))  # 1/√(3² + 4²)
         0.2
     """
@@ -53,9 +53,7 @@ def stability_bound(system: TwoLayer | AbstractDynamics, task: AbstractTask, *, 
     return 2 * (1 + momentum) / kernel if kernel > 0 else math.inf
 
 
-def published_learning_rate(
-    system: TwoLayer | AbstractDynamics, task: AbstractTask, rule: str = "auto"
-) -> tuple[float, str]:
+def published_learning_rate(system: TwoLayer | AbstractDynamics, task: Task, rule: str = "auto") -> tuple[float, str]:
     """Return the paper's learning rate for a network or a matrix dynamics, and a sentence on how it was found.
 
     See `published_rate`; the scales are those of `task.reference()`, divided by the curvature of the cost and by the
@@ -70,7 +68,7 @@ def published_learning_rate(
     Examples:
         >>> import numpy as np
         >>> from lindyn.dynamics import Mixed
-        >>> from lindyn.tasks.task import SpikedMatrix
+        >>> from lindyn.tasks.spiked import SpikedMatrix
         >>> task = SpikedMatrix(target=np.eye(2))
         >>> published_learning_rate(Mixed(threshold=4.0), task)[0]
         0.005

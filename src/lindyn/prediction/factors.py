@@ -23,7 +23,7 @@ from lindyn.simulation.trajectory import Trajectory, Variable
 from lindyn.solutions.balanced import AbstractFactors, FactorFlow, NarrowSolution, TargetModes, target_modes
 from lindyn.solutions.mixed import MixedSolution
 from lindyn.support import checks
-from lindyn.tasks.task import SpikedMatrix
+from lindyn.tasks.spiked import SpikedMatrix
 
 Formula = Literal["auto", "narrow", "mixed", "flow"]
 Record = tuple[np.ndarray, float, float]  # singular values, ‖A − T‖_F², threshold

@@ -29,7 +29,8 @@ from lindyn.methods.rules import momentum_rule, muon_rule, probe_equivariance
 from lindyn.networks.two_layer import TwoLayer, require_memory
 from lindyn.solutions.mixed import MixedSolution
 from lindyn.support import checks
-from lindyn.tasks.task import AbstractTask, Regression
+from lindyn.tasks.regression import Regression
+from lindyn.tasks.task import Task
 
 System = TwoLayer | AbstractDynamics
 
@@ -60,7 +61,7 @@ def save_steps(steps: int, save_every: int | Sequence[int]) -> np.ndarray:
     return chosen
 
 
-def _closed_form_obstacle(system: System, task: AbstractTask) -> tuple[str, str, str] | None:
+def _closed_form_obstacle(system: System, task: Task) -> tuple[str, str, str] | None:
     """What keeps the closed form from applying: (must, but, remedy), or None."""
     if task.quadratic() is None:
         return (
@@ -86,7 +87,7 @@ def _closed_form_obstacle(system: System, task: AbstractTask) -> tuple[str, str,
     return None
 
 
-def choose(system: System, task: AbstractTask, method: Any, times: Any) -> tuple[Method, str]:
+def choose(system: System, task: Task, method: Any, times: Any) -> tuple[Method, str]:
     """Return the method to use and why."""
     if isinstance(method, GradientDescent | Muon | Optimizer | Flow | ClosedForm):
         return method, "as asked"
@@ -104,12 +105,12 @@ def choose(system: System, task: AbstractTask, method: Any, times: Any) -> tuple
     return Flow(), f"chosen because the closed form must {obstacle[0]}, but {obstacle[1]}"
 
 
-def _start_matrix(system: AbstractDynamics, task: AbstractTask, dtype: np.dtype) -> np.ndarray:
+def _start_matrix(system: AbstractDynamics, task: Task, dtype: np.dtype) -> np.ndarray:
     return np.zeros(task.shape, dtype) if system.start is None else system.start.astype(dtype)
 
 
 def plan_continuous(
-    system: System, task: AbstractTask, on_device: Any, method: Flow | ClosedForm, times: np.ndarray, dtype: np.dtype
+    system: System, task: Task, on_device: Any, method: Flow | ClosedForm, times: np.ndarray, dtype: np.dtype
 ) -> Plan:
     """Prepare a flow or a closed form at given times."""
     is_network = isinstance(system, TwoLayer)
@@ -176,7 +177,7 @@ def plan_continuous(
     )
 
 
-def _rate_of(system: System, task: AbstractTask, method: GradientDescent) -> tuple[float, str, float]:
+def _rate_of(system: System, task: Task, method: GradientDescent) -> tuple[float, str, float]:
     if isinstance(method.learning_rate, str):
         rate, why = published_learning_rate(system, task, method.learning_rate)
     else:
@@ -193,9 +194,7 @@ def _rate_of(system: System, task: AbstractTask, method: GradientDescent) -> tup
     return rate, why, bound
 
 
-def plan_discrete(
-    system: System, task: AbstractTask, on_device: Any, method: Any, steps: np.ndarray, dtype: np.dtype
-) -> Plan:
+def plan_discrete(system: System, task: Task, on_device: Any, method: Any, steps: np.ndarray, dtype: np.dtype) -> Plan:
     """Prepare an update rule, recorded at given steps."""
     if isinstance(system, AbstractDynamics):
         return _plan_euler(system, task, on_device, method, steps, dtype)
@@ -279,7 +278,7 @@ def _changed(method: GradientDescent, *names: str) -> list[str]:
     return [name for name, v in given.items() if np.ndim(v) > 0 or v != getattr(defaults, name)]
 
 
-def _sampling(method: GradientDescent, task: AbstractTask) -> Sampling | None:
+def _sampling(method: GradientDescent, task: Task) -> Sampling | None:
     wanted = _changed(method, "batch_size", "batches", "label_noise")
     if not wanted:
         return None
@@ -301,7 +300,7 @@ def _sampling(method: GradientDescent, task: AbstractTask) -> Sampling | None:
 
 
 def _plan_euler(
-    system: AbstractDynamics, task: AbstractTask, on_device: Any, method: Any, steps: np.ndarray, dtype: np.dtype
+    system: AbstractDynamics, task: Task, on_device: Any, method: Any, steps: np.ndarray, dtype: np.dtype
 ) -> Plan:
     if not isinstance(method, GradientDescent):
         raise checks.InvalidArgument(

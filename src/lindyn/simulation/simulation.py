@@ -20,12 +20,12 @@ from lindyn.simulation.runner import run
 from lindyn.simulation.trajectory import Trajectory
 from lindyn.support import checks
 from lindyn.support.precision import result_dtype, working_precision
-from lindyn.tasks.task import AbstractTask
+from lindyn.tasks.task import Task
 
 
 def simulate(
     system: System,
-    task: AbstractTask,
+    task: Task,
     method: Method | Literal["auto"] = "auto",
     *,
     times: Any = None,
@@ -76,7 +76,7 @@ def simulate(
         >>> float(abs(gd["test_error"] - mixed["test_error"]).max()) < 0.01
         True
     """
-    if not isinstance(task, AbstractTask):
+    if not isinstance(task, Task):
         raise checks.InvalidArgument("task", "be a task, such as SpikedMatrix", f"it is {type(task).__name__}")
     if not isinstance(system, TwoLayer | AbstractDynamics):
         raise checks.InvalidArgument(
@@ -136,7 +136,7 @@ def _cast(leaf: Any, dtype: np.dtype) -> Any:
     return array.astype(dtype) if jnp.issubdtype(array.dtype, jnp.floating) else array
 
 
-def _dtype(system: System, task: AbstractTask) -> np.dtype:
+def _dtype(system: System, task: Task) -> np.dtype:
     if isinstance(system, TwoLayer):
         return result_dtype(np.empty(0, task.dtype), system.w1)
     start = [] if system.start is None else [system.start]

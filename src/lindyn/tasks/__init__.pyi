@@ -1,6 +1,6 @@
-from .task import AbstractTask as AbstractTask
-from .task import Completion as Completion
-from .task import CustomCost as CustomCost
+from .completion import Completion as Completion
+from .custom import CustomCost as CustomCost
+from .regression import Regression as Regression
+from .spiked import SpikedMatrix as SpikedMatrix
 from .task import Quadratic as Quadratic
-from .task import Regression as Regression
-from .task import SpikedMatrix as SpikedMatrix
+from .task import Task as Task
