@@ -36,7 +36,7 @@ def measure(dim: int, rounds: int) -> dict[str, Any]:
     for turn in range(rounds + 1):
         run = ld.simulate(network, task, method, save_every=STEPS, observables="train_error")
         now = {
-            "step": run.info["seconds_run"] / STEPS,
+            "step": run.info.seconds_run / STEPS,
             "setup": _seconds(lambda: ld.MixedSolution(target, network.threshold, network.matrix)),
             "time": _seconds(lambda: solution(times)) / TIMES,
             "mode": _seconds(lambda: ld.mode_curve(modes, network.threshold, mode_times)) / (MODES * MODE_TIMES),

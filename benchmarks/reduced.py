@@ -33,7 +33,7 @@ def measure(dim: int, width: int, dtype: str, repeats: int, check_step: int) -> 
 
     run(1)
     startup = seconds_since_start()
-    seconds = [run(STEPS).info["seconds_run"] / STEPS for _ in range(repeats)]
+    seconds = [run(STEPS).info.seconds_run / STEPS for _ in range(repeats)]
     peak = peak_bytes()
     norm = float(np.linalg.norm(run(check_step).final.matrix))
     return {

@@ -82,7 +82,7 @@ def draw(runs: dict[str, tuple[np.ndarray, Trajectory, int]], path: Path) -> Non
 
     figure = Figure(figsize=(9.6, 3.9), layout="constrained")
     for ax, (name, (values, run, best)) in zip(figure.subplots(1, 2, sharey=True), runs.items(), strict=True):
-        predicted, tau = run["singular_values"], run.info["threshold"]
+        predicted, tau = run["singular_values"], run.info.threshold
         for k in range(WIDTH):
             colour = ["#0072B2", "#E69F00", "#009E73"][k] if k < 3 else "#9a9a9a"
             ax.plot(run.step, predicted[:, k], color=colour, linewidth=1.4 if k < 3 else 0.8)

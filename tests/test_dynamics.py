@@ -169,7 +169,7 @@ def test_every_solver_at_its_default_tolerances_equals_scipy(solver):
     times = [0.5, 1.5, 3.0]
     method = ld.Flow(solver=solver)
     run = ld.simulate(ld.Mixed(0.05), ld.Completion(target, mask), method, times=times, observables=["matrix"])
-    assert run.info["method"] == f"flow by {solver}"
+    assert run.info.method == f"flow by {solver}"
     assert worst(run["matrix"], mixed_flow(lambda a: (a - target) * mask, 0.05, np.zeros((3, 2)), times)) < 1e-8
 
 

@@ -21,7 +21,7 @@ def seen():
         "modules = sorted(sys.modules)\n"
         "task = ld.SpikedMatrix(dim=4, rank=1)\n"
         "run = ld.simulate(ld.TwoLayer.gaussian(4, 100, 0.01), task, ld.GradientDescent(steps=2))\n"
-        "print(run.info['dtype'], jax.config.jax_enable_x64, jnp.ones(1).dtype, *modules)"
+        "print(run.info.dtype, jax.config.jax_enable_x64, jnp.ones(1).dtype, *modules)"
     )
 
 

@@ -146,7 +146,7 @@ def test_adam_needs_and_gets_the_full_width(shape, width):
     expected = train(
         w1, w2, squared_error(target), lambda p: torch.optim.Adam(p, lr=2e-3, betas=(0.9, 0.99), eps=1e-6), STEPS
     )
-    assert "full width" in run.info["why"]
+    assert "full width" in run.info.why
     assert run.final.reduced_width == width
     assert_equal_runs(run, *expected)
 
@@ -163,7 +163,7 @@ def test_equivariant_optax_rule_runs_on_the_reduced_factor(shape, width):
     expected = train(
         w1, w2, squared_error(target), lambda p: torch.optim.SGD(p, RATE / 4, momentum=0.9, nesterov=True), STEPS
     )
-    assert "reduced factor" in run.info["why"]
+    assert "reduced factor" in run.info.why
     assert run.final.reduced_width == min(width, sum(shape))
     assert_equal_runs(run, *expected)
 

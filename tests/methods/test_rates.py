@@ -75,7 +75,7 @@ def test_the_rate_of_auto_is_capped_by_stability():
 
 def test_the_rate_chosen_is_on_the_trajectory():
     run = ld.simulate(ld.Mixed(1.0), KNOWN, ld.GradientDescent(learning_rate="figure1", steps=3))
-    assert run.info["learning_rate"] == pytest.approx(1 / 30)
+    assert run.info.learning_rate == pytest.approx(1 / 30)
     assert run.time == pytest.approx(np.arange(4) / 30)
     assert "published rate of Figure 1" in repr(run)
-    assert run.info["stability_bound"] == pytest.approx(1 / np.hypot(np.linalg.norm(SIGNAL + 0.1, 2), 1.0))
+    assert run.info.stability_bound == pytest.approx(1 / np.hypot(np.linalg.norm(SIGNAL + 0.1, 2), 1.0))

@@ -39,7 +39,7 @@ def test_singular_values_show_threshold_modes_and_band(runs):
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert any("threshold" in label for label in labels)
     assert any("all other modes" in label for label in labels)
-    threshold = runs[0].info["threshold"]
+    threshold = runs[0].info.threshold
     assert any(np.allclose(line.get_ydata(), threshold) for line in ax.lines)
     band = ax.collections[0].get_paths()[0].vertices[:, 1]
     assert band.max() == pytest.approx(runs[0]["singular_values"][:, 2].max())

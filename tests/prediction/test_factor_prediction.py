@@ -73,7 +73,7 @@ def test_lora_on_a_linear_teacher(ratio, bound, mean_bound):
     options, steps = setting(512, 8, values, ratio=ratio, span=5.0)
     trained, thresholds = sgd(start, target, steps, steps // 20, **options)
     run = predicted(start, target, steps, options)
-    assert "flow of these factors" in run.info["why"]
+    assert "flow of these factors" in run.info.why
     assert np.max(np.abs(run["singular_values"] - trained)) < bound * values[0]
     np.testing.assert_allclose(run["threshold"], thresholds, rtol=1e-3)
     closed = predicted(start, target, steps, options, formula="narrow")  # (3.4) with these factors and the mean τ
@@ -120,8 +120,8 @@ def test_momentum_runs_at_the_effective_rate_within_the_stated_error(momentum):
         trained, _ = sgd(start, target, steps, steps // 20, **options)
         run = predicted(start, target, steps, options)
         errors.append(np.max(np.abs(run["singular_values"] - trained)))
-        stated.append(float(run.info["notes"][0].split()[-1].rstrip("%")) / 100)
-        assert any(f"momentum {momentum:g}: effective rate" in note for note in run.info["notes"])
+        stated.append(float(run.info.notes[0].split()[-1].rstrip("%")) / 100)
+        assert any(f"momentum {momentum:g}: effective rate" in note for note in run.info.notes)
     assert stated == pytest.approx([0.5 * p * (1 + momentum) for p in (2e-2, 1e-2)], rel=0.02)
     assert errors[0] < 2 * stated[0]
     assert 1.7 < errors[0] / errors[1] < 2.3
@@ -144,7 +144,7 @@ def test_from_the_gradient_at_the_start_and_a_curvature():
 def test_balanced_pairs_take_the_closed_form():
     a, b, _ = ld.lora_weights((6, 8), 3, threshold=0.2, scale=4.0)
     run = ld.predict_factors((a, b), target_of((6, 8)), scale=4.0, learning_rate=1e-3, steps=200, save_every=100)
-    assert "(3.4)" in run.info["why"]
+    assert "(3.4)" in run.info.why
     np.testing.assert_allclose(run["threshold"], 0.2)
     flow = ld.predict_factors(
         (a, b), target_of((6, 8)), scale=4.0, learning_rate=1e-3, steps=200, save_every=100, formula="flow"
@@ -158,7 +158,7 @@ def test_wide_pairs_take_the_mixed_dynamics():
     w1, w2, _ = ld.mixed_weights((5, 7), 14, threshold=0.3)
     run = ld.predict_factors((w1, w2), target, learning_rate=0.002, steps=2000, save_every=100)
     trained, _ = sgd((w1, w2), target, 2000, 100, rate=0.002)
-    assert "(3.1)" in run.info["why"]
+    assert "(3.1)" in run.info.why
     assert run["threshold"][0] == pytest.approx(0.3)
     assert np.max(np.abs(run["singular_values"] - trained[:, :5])) < 0.002
     decayed = ld.predict_factors((w1, w2), target, learning_rate=0.002, steps=2000, save_every=1000, weight_decay=0.2)
@@ -199,7 +199,7 @@ def test_a_law_gives_a_statistical_prediction():
     law = lora(d, rank, scale=2.0)
     settings = {"learning_rate": 0.01, "steps": 400, "save_every": 200}
     run = ld.predict_factors(law, target, draws=40, key=5, **settings)
-    assert run.info["notes"][-1].startswith("statistical: ")
+    assert run.info.notes[-1].startswith("statistical: ")
     rng, ours = np.random.default_rng(11), []
     for _ in range(40):
         first = np.sqrt(2.0) * rng.uniform(-1, 1, (rank, d)) / np.sqrt(d)

@@ -176,9 +176,9 @@ def test_quadrature_over_the_bulk_has_converged(monkeypatch):
 def test_prediction_covers_any_size_and_says_where_it_leaves_the_theory():
     run = predict(10**9, exponents(10**9, variance_exponent=-1.5, width_exponent=2.0), rank=5, steps=10)
     assert run["test_error"].shape == (11,)
-    assert not any("outside the theory" in note for note in run.info["notes"])
+    assert not any("outside the theory" in note for note in run.info.notes)
     narrow = predict(100, exponents(100, variance_exponent=-0.5, width_exponent=0.5), rank=5, steps=10)
-    assert any("outside the theory" in note for note in narrow.info["notes"])
+    assert any("outside the theory" in note for note in narrow.info.notes)
 
 
 @pytest.mark.parametrize(

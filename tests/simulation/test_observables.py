@@ -52,7 +52,7 @@ def test_errors_and_singular_values(network_run):
 
 
 def test_activity_uses_the_threshold(network_run):
-    values, tau = network_run["singular_values"], network_run.info["threshold"]
+    values, tau = network_run["singular_values"], network_run.info.threshold
     assert network_run["activity"] == pytest.approx(values / np.sqrt(values**2 + tau**2))
 
 

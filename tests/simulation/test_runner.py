@@ -196,6 +196,6 @@ def test_progress_is_shown_on_request_and_only_on_a_terminal_otherwise(capfd, mo
 
 def test_seconds_and_bytes_are_accounted_for():
     run = ld.simulate(network(), TASK, ld.GradientDescent(learning_rate=0.01, steps=5))
-    assert run.info["seconds_run"] > 0
-    assert run.info["seconds_compile"] >= 0
-    assert run.info["state_bytes"] == 7 * 7 * 8
+    assert run.info.seconds_run > 0
+    assert run.info.seconds_compile >= 0
+    assert run.info.state_bytes == 7 * 7 * 8

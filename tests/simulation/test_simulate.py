@@ -29,15 +29,15 @@ EXACT_NET = ld.TwoLayer.orthogonal(SHAPE, threshold=0.4)
 )
 def test_auto_chooses_and_says_why(system, task, times, method, why):
     run = ld.simulate(system, task, times=times)
-    assert run.info["method"] == method
-    assert why in run.info["why"]
+    assert run.info.method == method
+    assert why in run.info.why
     assert method in repr(run)
 
 
 def test_auto_learning_rate_and_its_reason_are_reported():
     run = ld.simulate(NET, TASK, save_every=750)
     assert run.step.tolist() == [0, 750]
-    assert run.info["learning_rate"] == pytest.approx(1 / (50 * 3))
+    assert run.info.learning_rate == pytest.approx(1 / (50 * 3))
     assert "published rate" in repr(run)
 
 
@@ -96,7 +96,7 @@ def test_muon_and_other_rules_have_a_clock_of_steps():
 
 def test_the_closed_form_of_a_network_knows_no_layers():
     run = ld.simulate(EXACT_NET, TASK, ld.ClosedForm(), times=[0.0, 0.7], observables=["matrix", "ntk_drift"])
-    assert run.info["method"] == "closed form"
+    assert run.info.method == "closed form"
     assert relative(run.final, run["matrix"][1]) < 1e-14  # a matrix, since the layers are not known
     assert run["ntk_drift"][1] > 0
     with pytest.raises(ld.InvalidArgument, match="`observables` must not ask for 'balancedness'"):

@@ -43,7 +43,7 @@ def test_descent_follows_the_wider_input(of_net, of_task):
     expected = SINGLE if (of_net, of_task) == (SINGLE, SINGLE) else DOUBLE
     method = ld.GradientDescent(learning_rate=0.02, steps=20)
     run = ld.simulate(net(of_net), task(of_task), method, observables=["matrix", "train_error"])
-    assert run.info["dtype"] == expected.name
+    assert run.info.dtype == expected.name
     assert run["matrix"].dtype == run["train_error"].dtype == run.final.dtype == expected
     exact = ld.simulate(net(DOUBLE), task(DOUBLE), method, observables=["matrix"])
     assert worst(run["matrix"], exact["matrix"]) < 1e-6

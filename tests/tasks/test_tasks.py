@@ -101,7 +101,7 @@ class TestRegression:
         x = 3.0 * orthogonal(30, RNG)[:, :4]
         solution, *_ = np.linalg.lstsq(x, OUTPUTS, rcond=None)
         run = ld.simulate(ld.Lazy(2.0), ld.Regression(x, OUTPUTS), times=[0.7], observables=["matrix"])
-        assert run.info["method"] == "closed form"
+        assert run.info.method == "closed form"
         assert relative(run["matrix"][0], -np.expm1(-2 * 2.0 * 0.3 * 0.7) * solution.T) < 1e-12
 
 

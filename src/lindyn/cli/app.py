@@ -115,7 +115,8 @@ def demo(
     descent = run_simulation(net, task, settings)
     mixed = Mixed.matching(net)
     if euler:
-        rate = descent.info["learning_rate"]
+        rate = descent.info.learning_rate
+        assert rate is not None  # a descent has one
         formula = run_simulation(mixed, task, GradientDescent(learning_rate=rate, steps=steps))
     else:
         formula = run_simulation(mixed, task, ClosedForm(), times=descent)
@@ -273,7 +274,7 @@ def simulate(
     if as_json:
         print_json(summary)
     else:
-        print_summary(f"{run.info['dynamics']}, {run.info['law']}", summary)
+        print_summary(f"{run.info.dynamics}, {run.info.law}", summary)
 
 
 def _runner(system: Any, task: SpikedMatrix, settings: GradientDescent, method: str, save_every: int) -> Any:
@@ -284,7 +285,8 @@ def _runner(system: Any, task: SpikedMatrix, settings: GradientDescent, method: 
 
         def again(record: int) -> Trajectory:
             last = int(run.step[record])
-            shorter = replace(settings, steps=last, learning_rate=run.info["learning_rate"])
+            assert run.info.learning_rate is not None  # a descent has one
+            shorter = replace(settings, steps=last, learning_rate=run.info.learning_rate)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the first run has said what there was to say
                 return run_simulation(system, task, shorter, save_every=[last], observables=["stable_rank"])

@@ -61,17 +61,17 @@ def curve_summary(run: Trajectory, phase: str, stable_rank: float | None) -> dic
     has_test = "test_error" in run.data
     best = int(np.argmin(run["test_error"])) if has_test else None
     return {
-        "threshold": run.info["threshold"],
+        "threshold": run.info.threshold,
         "phase": phase,
-        "learning_rate": run.info.get("learning_rate"),
+        "learning_rate": run.info.learning_rate,
         "min_test_error": None if best is None else float(run["test_error"][best]),
         "steps_to_min": None if best is None or step is None else step[best],
         "stable_rank_at_min": stable_rank,
         "status": run.status,
-        "method": f"{run.info['method']}: {run.info['why']}",
-        "notes": run.info["notes"],
-        "shape": run.info["shape"],
-        "dtype": run.info["dtype"],
+        "method": f"{run.info.method}: {run.info.why}",
+        "notes": run.info.notes,
+        "shape": run.info.shape,
+        "dtype": run.info.dtype,
         "step": step,
         "time": run.time.tolist(),
         "train_error": run["train_error"].tolist(),

@@ -11,9 +11,10 @@ import numpy as np
 from lindyn.diagrams.chunks import Unit, Work
 from lindyn.diagrams.executors import Engine, choose_engine
 from lindyn.diagrams.settings import DiagramSettings
-from lindyn.diagrams.sources import QUANTITIES, Found
+from lindyn.diagrams.sources import Found
 from lindyn.diagrams.store import DiskStore, MemoryStore
 from lindyn.support.checks import InvalidArgument, one_line
+from lindyn.support.labels import OF_CELLS
 from lindyn.support.progress import Progress
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def _fill(settings: DiagramSettings, store: MemoryStore, units: list[Unit], engi
 
 def _failed(settings: DiagramSettings, error: Exception) -> Found:
     reason = f"failed {ATTEMPTS} times, at last with {one_line(error)}"
-    nothing = {name: np.full(1, np.nan) for name in QUANTITIES}
+    nothing = {name: np.full(1, np.nan) for name in OF_CELLS}
     return {source: {**nothing, "reason": np.array([reason], dtype=object)} for source in settings.sources}
 
 

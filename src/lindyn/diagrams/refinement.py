@@ -12,8 +12,9 @@ import numpy as np
 
 from lindyn._version import __version__
 from lindyn.diagrams.settings import DiagramSettings
-from lindyn.diagrams.sources import QUANTITIES, compute
+from lindyn.diagrams.sources import compute
 from lindyn.support import checks
+from lindyn.support.labels import OF_CELLS
 from lindyn.support.progress import Progress
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def refine(
         listed = getattr(settings, name)
         if len(listed) != 1:
             raise checks.InvalidArgument(name, "hold one entry for a refinement", f"it holds {len(listed)}")
-    checks.choice("quantity", quantity, tuple(QUANTITIES))
+    checks.choice("quantity", quantity, tuple(OF_CELLS))
     level = None if level is None else checks.number("level", level)
     cells = checks.integer("cells", cells, at_least=5)
     wanted = {"settings": json.dumps(settings.as_dict()), "quantity": quantity, "lindyn_version": __version__}
@@ -136,7 +137,7 @@ def _dataset(points: dict[str, np.ndarray], attributes: dict[str, str]) -> xr.Da
     import xarray as xr
 
     described = {
-        **QUANTITIES,
+        **OF_CELLS,
         "variance_exponent": ("γ_σ²", "1"),
         "width_exponent": ("γ_w", "1"),
         "reason": ("why a cell failed", "1"),
@@ -185,7 +186,7 @@ def load_points(path: str | Path) -> xr.Dataset:
 
 
 def _stored(folder: Path | None, wanted: dict[str, str]) -> dict[str, np.ndarray]:
-    names = ["variance_exponent", "width_exponent", *QUANTITIES]
+    names = ["variance_exponent", "width_exponent", *OF_CELLS]
     if folder is None or not (folder.exists() or _before(folder).exists()):
         return {**{name: np.zeros(0) for name in names}, "reason": np.zeros(0, dtype=object)}
     stored = load_points(folder)

@@ -19,19 +19,10 @@ from lindyn.networks.two_layer import TwoLayer
 from lindyn.prediction.large_d import stability_bound_of
 from lindyn.prediction.spectra import ModeSpectrum
 from lindyn.support import checks
+from lindyn.support.labels import OF_CELLS
 from lindyn.support.precision import working_precision
 
 SIMULATED = ("descend", "formula")
-QUANTITIES = {
-    "min_test_error": ("smallest test error per entry before stopping", "target²"),
-    "stable_rank": ("stable rank at the smallest test error", "1"),
-    "steps_to_min": ("steps until the smallest test error", "1"),
-    "last_step": ("step at which the published rules stop", "1"),
-    "train_error": ("train error per entry at the last step", "target²"),
-    "active_modes": ("singular values of A above the threshold at the smallest test error", "1"),
-    "distance": ("largest ‖A − A_formula‖_F²/(d_out d_in) along the run", "target²"),
-    "learning_rate": ("learning rate η", "1/target"),
-}
 
 _RISEN = 1.001  # a train error above that of the start, up to rounding, has diverged
 
@@ -156,7 +147,7 @@ def _simulated(
     rate, bound = _rates(settings, "descend", seed, variance, width)
     tau, dtype = variance * width, np.dtype(settings.dtype)
     padded = np.array([lane_width(settings, w) for w in width])
-    found = {s: {q: np.full(tau.size, np.nan) for q in QUANTITIES} for s in sources}
+    found = {s: {q: np.full(tau.size, np.nan) for q in OF_CELLS} for s in sources}
     reasons = np.full(tau.size, "", dtype=object)
 
     def starts(chosen: np.ndarray) -> Iterator[Cell]:

@@ -14,8 +14,9 @@ import numpy as np
 from lindyn._version import __version__
 from lindyn.diagrams.chunks import Unit, rows_of_a_unit
 from lindyn.diagrams.settings import DiagramSettings
-from lindyn.diagrams.sources import QUANTITIES, Found
+from lindyn.diagrams.sources import Found
 from lindyn.support.checks import InvalidArgument, one_line
+from lindyn.support.labels import OF_CELLS
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -41,7 +42,7 @@ def empty_dataset(settings: DiagramSettings) -> xr.Dataset:
     dims = ("source", "seed", "width_exponent", "variance_exponent")
     variables: dict[str, Any] = {
         name: (dims, np.full(sizes, np.nan), {"long_name": text, "units": unit})
-        for name, (text, unit) in QUANTITIES.items()
+        for name, (text, unit) in OF_CELLS.items()
     }
     meaning = {"long_name": "0 missing, 1 done, 2 failed", "units": "1"}
     variables["status"] = (dims, np.full(sizes, MISSING, np.int8), meaning)
@@ -215,7 +216,7 @@ def _open(path: Path) -> xr.Dataset:
     try:
         dataset = xr.open_zarr(path, consolidated=False, chunks=None)
         json.loads(dataset.attrs["settings"])
-        for name in [*QUANTITIES, "status", "reason"]:
+        for name in [*OF_CELLS, "status", "reason"]:
             dataset[name]
     except Exception as error:
         must = "hold a phase diagram that lindyn wrote"
@@ -226,7 +227,7 @@ def _open(path: Path) -> xr.Dataset:
 def _is_whole(part: xr.Dataset) -> bool:
     """Tell whether every cell that is called done has its numbers."""
     done = part["status"].values == DONE
-    return all(np.isfinite(part[name].values[done]).all() for name in QUANTITIES if name not in _MAY_BE_NAN)
+    return all(np.isfinite(part[name].values[done]).all() for name in OF_CELLS if name not in _MAY_BE_NAN)
 
 
 def _require_same(settings: DiagramSettings, path: Path, stored: dict[str, Any]) -> None:

@@ -10,21 +10,13 @@ import numpy as np
 
 from lindyn._version import __version__
 from lindyn.support import checks
+from lindyn.support.labels import OF_STATES
 
 if TYPE_CHECKING:
     import xarray
 
-OF_MODES = {
-    "singular_values": ("singular value m_k of the product", "target"),
-    "thresholds": ("threshold τ_k of the mode", "target"),
-    "activities": ("activity m_k/√(m_k² + τ_k²): 0 lazy, 1 active", "1"),
-}
-OF_PAIRS = {
-    "nominal_threshold": ("threshold of the pair as a whole, from its imbalance", "target"),
-    "active_modes": ("modes above their own threshold", "1"),
-    "imbalance_drift": ("‖D − D(start)‖_F over its scale at the start, D = W1W1ᵀ − W2ᵀW2", "1"),
-    "stable_rank": ("stable rank ‖A‖_F²/‖A‖_op²", "1"),
-}
+OF_MODES = ("singular_values", "thresholds", "activities")
+OF_PAIRS = ("nominal_threshold", "active_modes", "imbalance_drift", "stable_rank")
 
 
 def tracking_dataset(
@@ -45,14 +37,14 @@ def tracking_dataset(
 
     variables: dict[str, Any] = {}
     for quantities, dims in ((OF_MODES, ("pair", "step", "mode")), (OF_PAIRS, ("pair", "step"))):
-        for name, (text, unit) in quantities.items():
+        for name in quantities:
             stacked = np.stack([record[name] for record in records], axis=1)
-            variables[name] = (dims, stacked, {"long_name": text, "units": unit})
+            variables[name] = (dims, stacked, OF_STATES[name].attributes)
     modes = variables["singular_values"][1].shape[2]
     coordinates: dict[str, Any] = {
         "pair": ("pair", np.array(list(pairs), dtype=object)),
-        "step": ("step", np.array(steps, dtype=np.int64), {"long_name": "optimiser step", "units": "1"}),
-        "mode": ("mode", np.arange(1, modes + 1), {"long_name": "mode, largest singular value first", "units": "1"}),
+        "step": ("step", np.array(steps, dtype=np.int64), OF_STATES["step"].attributes),
+        "mode": ("mode", np.arange(1, modes + 1), OF_STATES["mode"].attributes),
     }
     for name in ("d_out", "d_in", "width", "scale"):
         coordinates[name] = ("pair", np.array([pair[name] for pair in pairs.values()]), {"units": "1"})

@@ -72,7 +72,7 @@ def errors(*runs: Trajectory, ax: Axes | None = None, log: bool = False) -> Axes
         if not found:
             raise checks.InvalidArgument("runs", "hold train_error or test_error", f"one holds {', '.join(run.data)}")
         for name, colour in found:
-            text = name.replace("_error", "") + (f": {run.info['method']}" if len(runs) > 1 else "")
+            text = name.replace("_error", "") + (f": {run.info.method}" if len(runs) > 1 else "")
             ax.plot(x, run[name], line, color=colour, label=text, linewidth=1.6)
         ax.set_xlabel(label)
     ax.set_ylabel("error per entry")
@@ -118,9 +118,9 @@ def singular_values(
         for k in range(min(signal_modes, theirs.shape[1])):
             ax.plot(their_x, theirs[:, k], line, color="black", linewidth=0.9)
         if theirs.shape[1] > signal_modes:
-            edge = f"{other.info['dynamics']}: modes, upper edge"
+            edge = f"{other.info.dynamics}: modes, upper edge"
             ax.plot(their_x, theirs[:, signal_modes], line, color="black", linewidth=0.9, label=edge)
-    tau = run.info["threshold"]
+    tau = run.info.threshold
     ax.axhline(tau, color=THRESHOLD, linewidth=1.4, linestyle="-.", label=rf"threshold $\tau$ = {tau:.3g}")
     if log:
         ax.set_yscale("log")
@@ -143,7 +143,7 @@ def prediction(run: Trajectory) -> Figure:
     x, label = _clock(run)
     for k, mode in enumerate(run["signal_modes"].T):
         right.plot(x, mode, color=MODES[k % len(MODES)])
-    tau = run.info["threshold"]
+    tau = run.info.threshold
     right.axhline(tau, color=THRESHOLD, linestyle="-.", linewidth=1.4, label=rf"threshold $\tau$ = {tau:.3g}")
     right.set_xlabel(label)
     right.set_ylabel("learned strength of signal modes")

@@ -11,7 +11,6 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from lindyn._version import __version__
 from lindyn.dynamics import Mixed
 from lindyn.methods.method import Flow
 from lindyn.methods.rates import StabilityWarning
@@ -23,6 +22,8 @@ from lindyn.simulation.trajectory import Trajectory, Variable
 from lindyn.solutions.balanced import AbstractFactors, FactorFlow, NarrowSolution, TargetModes, target_modes
 from lindyn.solutions.mixed import MixedSolution
 from lindyn.support import checks
+from lindyn.support.labels import OF_STATES
+from lindyn.support.records import Provenance
 from lindyn.tasks.spiked import SpikedMatrix
 
 Formula = Literal["auto", "narrow", "mixed", "flow"]
@@ -119,7 +120,7 @@ def predict_factors(
         >>> run = predict_factors((a, b), target, learning_rate=0.01, steps=2000, save_every=500)
         >>> run["singular_values"][-1].round(4).tolist()
         [2.0, 1.0]
-        >>> print(predict_factors(lora(4, rank=2), target, learning_rate=0.01, steps=300).info["notes"][-1])
+        >>> print(predict_factors(lora(4, rank=2), target, learning_rate=0.01, steps=300).info.notes[-1])
         statistical: mean and standard deviation over 8 starts drawn of the law; one start deviates from the mean
     """
     _refuse_other_optimizers(optimizer)
@@ -167,15 +168,9 @@ def predict_factors(
         "stable_rank": np.divide(squares, top, out=np.zeros_like(squares), where=top > 0).mean(0),
         "threshold": thresholds.mean(0),
     }
-    variables = {
-        "singular_values": Variable(("mode",), "singular values of A", "target"),
-        "train_error": Variable((), "train error per entry", "target²"),
-        "stable_rank": Variable((), "stable rank ‖A‖_F²/‖A‖_op²", "1"),
-        "threshold": Variable((), "threshold τ: lazy below, active above", "target"),
-    }
     if statistical:
         data["singular_values_std"] = values.std(0)
-        variables["singular_values_std"] = Variable(("mode",), "standard deviation over starts", "target")
+    variables = {name: Variable(("mode",) if v.ndim == 2 else (), *OF_STATES[name]) for name, v in data.items()}
     limit, slow = _stability(net, modes, clock)
     bound = limit * rate
     if bound < rate:
@@ -185,25 +180,22 @@ def predict_factors(
             StabilityWarning,
             stacklevel=2,
         )
-    info = {
-        "dynamics": f"factors of width {net.width:,}",
-        "law": net.law,
-        "method": {"narrow": "closed form", "mixed": "closed form", "flow": "flow"}[chosen],
-        "why": _WHY[chosen] + (", as asked" if formula != "auto" else ""),
-        "task": "quadratic cost",
-        "shape": list(net.shape),
-        "threshold": float(data["threshold"][0]),
-        "dtype": net.dtype.name,
-        "state_bytes": net.w1.nbytes + net.w2.nbytes,
-        "learning_rate": rate,
-        "stability_bound": bound,
-        "status": "completed",
-        "seconds_compile": 0.0,
-        "seconds_run": time.perf_counter() - began,
-        "notes": _notes(chosen, net, modes, clock, slow, len(starts) if statistical else 0),
-        "sources": ["tu2024mixed", "domine2024lazy"],
-        "lindyn_version": __version__,
-    }
+    info = Provenance(
+        dynamics=f"factors of width {net.width:,}",
+        law=net.law,
+        method="flow" if chosen == "flow" else "closed form",
+        why=_WHY[chosen] + (", as asked" if formula != "auto" else ""),
+        task="quadratic cost",
+        shape=tuple(net.shape),
+        threshold=float(data["threshold"][0]),
+        dtype=net.dtype.name,
+        state_bytes=net.w1.nbytes + net.w2.nbytes,
+        learning_rate=rate,
+        stability_bound=bound,
+        seconds_run=time.perf_counter() - began,
+        notes=tuple(_notes(chosen, net, modes, clock, slow, len(starts) if statistical else 0)),
+        sources=("tu2024mixed", "domine2024lazy"),
+    )
     return Trajectory(times, chosen_steps, data, variables, info)
 
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from lindyn._version import __version__
 from lindyn.methods.rates import figure2_rate, published_rate
 from lindyn.networks.laws import Parametrization
 from lindyn.prediction.spectra import SpikedSpectrum, mean_signal_spectrum
 from lindyn.simulation.trajectory import Trajectory, Variable
 from lindyn.support import checks
+from lindyn.support.labels import OF_STATES
+from lindyn.support.records import Provenance
 
 
 def predict(
@@ -86,31 +87,25 @@ def predict(
     if law.width < max(d_out, d_in):
         notes.append(f"width {law.width:,} is below d = {max(d_out, d_in):,}: outside the theory, which needs w ≫ d")
     curves = spectrum.curves(tau, times, start_variance=n0)
-    variables = {
-        "train_error": Variable((), "train error per entry", "target²"),
-        "test_error": Variable((), "test error per entry", "target²"),
-        "stable_rank": Variable((), "stable rank ‖A‖_F²/‖A‖_op²", "1"),
-        "signal_modes": Variable(("signal_mode",), "learned strength of each signal mode", "target"),
-    }
-    info = {
-        "dynamics": f"network of width {law.width:,}",
-        "law": f"{law.name}, {law.distribution} weights",
-        "method": "large-d theory",
-        "why": "mode curve (3.2) on the spiked spectrum (section 5), no matrices",
-        "task": "SpikedMatrix",
-        "shape": [d_out, d_in],
-        "threshold": tau,
-        "dtype": "float64",
-        "state_bytes": sum(v.nbytes for v in curves.values()),
-        "learning_rate": rate,
-        "stability_bound": bound,
-        "status": "completed",
-        "seconds_compile": 0.0,
-        "seconds_run": 0.0,
-        "notes": notes,
-        "sources": ["tu2024mixed", "benaych2012singular", "gavish2014optimal"],
-        "lindyn_version": __version__,
-    }
+    dims: dict[str, tuple[str, ...]] = {
+        "train_error": (), "test_error": (), "stable_rank": (), "signal_modes": ("signal_mode",)
+    }  # fmt: skip
+    variables = {name: Variable(dims[name], *OF_STATES[name]) for name in dims}
+    info = Provenance(
+        dynamics=f"network of width {law.width:,}",
+        law=f"{law.name}, {law.distribution} weights",
+        method="large-d theory",
+        why="mode curve (3.2) on the spiked spectrum (section 5), no matrices",
+        task="SpikedMatrix",
+        shape=(d_out, d_in),
+        threshold=float(tau),
+        dtype="float64",
+        state_bytes=sum(v.nbytes for v in curves.values()),
+        learning_rate=rate,
+        stability_bound=float(bound),
+        notes=tuple(notes),
+        sources=("tu2024mixed", "benaych2012singular", "gavish2014optimal"),
+    )
     return Trajectory(times, chosen, curves, variables, info)
 
 

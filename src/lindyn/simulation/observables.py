@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from lindyn.support import checks
+from lindyn.support.labels import OF_STATES
 
 if TYPE_CHECKING:
     from lindyn.simulation.trajectory import Trajectory
@@ -133,12 +134,13 @@ def singular_values(top: int | None = None) -> Observable:
     """
     if top is not None:
         checks.integer("top", top, at_least=1)
+    label = OF_STATES["singular_values"]
     return Observable(
         "singular_values",
         lambda s: s.singular_values[:top],
         ("mode",),
-        "singular values of A" + (f", {top} largest" if top else ""),
-        "target",
+        label.description + (f", {top} largest" if top else ""),
+        label.unit,
     )
 
 
@@ -211,24 +213,28 @@ def distance_to(reference: Trajectory) -> Observable:
     )
 
 
+def _labelled(
+    name: str, function: Callable[[State], Any], dims: tuple[str, ...] = (), *, needs_network: bool = False
+) -> Observable:
+    return Observable(name, function, dims, *OF_STATES[name], needs_network)
+
+
 BUILT_IN: dict[str, Observable] = {
     o.name: o
     for o in (
-        Observable("train_error", lambda s: s.task.train_error(s.matrix), (), "train error per entry", "target²"),
-        Observable("test_error", lambda s: s.task.test_error(s.matrix), (), "test error per entry", "target²"),
-        Observable("cost", lambda s: s.task.cost(s.matrix), (), "cost C(A)", "target²"),
+        _labelled("train_error", lambda s: s.task.train_error(s.matrix)),
+        _labelled("test_error", lambda s: s.task.test_error(s.matrix)),
+        _labelled("cost", lambda s: s.task.cost(s.matrix)),
         singular_values(),
-        Observable("stable_rank", _stable_rank, (), "stable rank ‖A‖_F²/‖A‖_op²"),
-        Observable("effective_rank", _effective_rank, (), "exponential of the entropy of s/Σs"),
-        Observable("activity", _activity, ("mode",), "s/√(s² + τ²): 0 lazy, 1 active"),
-        Observable("balancedness", _balancedness, (), "‖W1W1ᵀ − W2ᵀW2‖_F / ‖W‖_F²", "1", True),
-        Observable(
-            "imbalance_drift", _imbalance_drift, (), "‖D(t) − D(0)‖_F / ‖W(0)‖_F², D = W1W1ᵀ − W2ᵀW2", "1", True
-        ),
-        Observable("ntk_drift", _ntk_drift, (), "‖Θ(t) − Θ(0)‖_F / ‖Θ(0)‖_F of the tangent kernel Θ"),
-        Observable("matrix", lambda s: s.matrix, ("row", "column"), "A = W2W1", "target"),
-        Observable("w1", lambda s: s.w1, ("hidden", "column"), "reduced first layer", "target^½", True),
-        Observable("w2", lambda s: s.w2, ("row", "hidden"), "reduced second layer", "target^½", True),
+        _labelled("stable_rank", _stable_rank),
+        _labelled("effective_rank", _effective_rank),
+        _labelled("activity", _activity, ("mode",)),
+        _labelled("balancedness", _balancedness, needs_network=True),
+        _labelled("imbalance_drift", _imbalance_drift, needs_network=True),
+        _labelled("ntk_drift", _ntk_drift),
+        _labelled("matrix", lambda s: s.matrix, ("row", "column")),
+        _labelled("w1", lambda s: s.w1, ("hidden", "column"), needs_network=True),
+        _labelled("w2", lambda s: s.w2, ("row", "hidden"), needs_network=True),
     )
 }
 

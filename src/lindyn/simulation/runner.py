@@ -19,6 +19,7 @@ from lindyn.simulation.observables import Observable, State
 from lindyn.simulation.trajectory import Trajectory, Variable
 from lindyn.support import checks
 from lindyn.support.progress import Progress
+from lindyn.support.records import Provenance
 
 
 @eqx.filter_jit
@@ -72,20 +73,20 @@ def run(
     system: TwoLayer | AbstractDynamics,
     task: Any,
     observables: tuple[Observable, ...],
-    info: dict[str, Any],
+    info: Provenance,
     progress: bool | None,
 ) -> Trajectory:
     """Drive `engine` through its records; divergence, a failing solver or an interruption end the run, not the data."""
-    dtype = np.dtype(info["dtype"])
+    dtype = np.dtype(info.dtype)
     kind = None if engine.has_layers else Mixed if isinstance(system, TwoLayer) else type(system)
-    tau, decay = (jnp.asarray(v, dtype) for v in (system.threshold, info.get("weight_decay", 0.0)))
+    tau, decay = (jnp.asarray(v, dtype) for v in (system.threshold, info.weight_decay))
     count = len(engine.times)
     records: list[dict[str, np.ndarray]] = []
     status = "completed"
     started, compiled = clock.perf_counter(), _compile_seconds[0]
     start = good = engine.begin()
     limit = _limit(task, start.matrix)
-    with Progress(info["dynamics"], count, progress) as bar:
+    with Progress(info.dynamics, count, progress) as bar:
         try:
             for k in range(count):
                 snapshot = engine.advance(k)
@@ -116,7 +117,7 @@ def run(
             "ask for a record that is reached",
             f"the run ended before its first one: it {status}",
         )
-    info |= {"status": status, "seconds_compile": compiled, "seconds_run": max(seconds - compiled, 0.0)}
+    info = replace(info, status=status, seconds_compile=compiled, seconds_run=max(seconds - compiled, 0.0))
     data = {o.name: np.stack([r[o.name] for r in records]) for o in observables}
     variables = {o.name: Variable(_dims(o, data[o.name]), o.description, o.unit) for o in observables}
     kept = slice(len(records))

@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lindyn._version import __version__
 from lindyn.dynamics import AbstractDynamics
 from lindyn.methods.method import ClosedForm, Flow, Method
 from lindyn.networks.two_layer import TwoLayer
@@ -20,6 +19,7 @@ from lindyn.simulation.runner import run
 from lindyn.simulation.trajectory import Trajectory
 from lindyn.support import checks
 from lindyn.support.precision import result_dtype, working_precision
+from lindyn.support.records import Provenance
 from lindyn.tasks.task import Task
 
 
@@ -112,21 +112,20 @@ def simulate(
                     "use save_every, or a Flow",
                 )
             plan = plan_discrete(system, task, task_on_device, chosen, save_steps(chosen.steps, save_every), dtype)
-        info = {
-            "dynamics": _name(system),
-            "method": plan.method,
-            "why": why + plan.why,
-            "law": system.law if isinstance(system, TwoLayer) else repr(system),
-            "task": type(task).__name__,
-            "shape": list(task.shape),
-            "threshold": system.threshold,
-            "dtype": dtype.name,
+        info = Provenance(
+            dynamics=_name(system),
+            method=plan.method,
+            why=why + plan.why,
+            law=system.law if isinstance(system, TwoLayer) else repr(system),
+            task=type(task).__name__,
+            shape=tuple(task.shape),
+            threshold=float(system.threshold),
+            dtype=dtype.name,
             **plan.info,
-            "notes": plan.notes,
-            "sources": ["tu2024mixed", *plan.sources],
-            "lindyn_version": __version__,
-            "jax_version": jax.__version__,
-        }
+            notes=tuple(plan.notes),
+            sources=("tu2024mixed", *plan.sources),
+            jax_version=jax.__version__,
+        )
         result = run(plan.engine, system, task_on_device, wanted, info, progress)
     return result if given_steps is None else replace(result, step=given_steps[: len(result)])
 

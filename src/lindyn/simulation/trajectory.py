@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from lindyn.support import checks
+from lindyn.support.records import Provenance
 from lindyn.support.storage import whole
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ class Trajectory:
         step: gradient-descent step of each record, or NaN where the motion has no steps.
         data: observable name → array of shape (records, …).
         variables: observable name → its labels.
-        info: what was run and how: dynamics, method and why, learning rate, threshold, dtype, status, seconds,
-            bytes of state, version.
+        info: what was run and how (see `Provenance`): dynamics, method and why, learning rate, threshold, dtype,
+            status, seconds, bytes of state, version.
         final: the network, or the matrix, at the end (a matrix after `load`).
 
     Examples:
@@ -54,7 +55,7 @@ class Trajectory:
     step: Float[np.ndarray, " records"]
     data: dict[str, np.ndarray]
     variables: dict[str, Variable]
-    info: dict[str, Any]
+    info: Provenance
     final: TwoLayer | np.ndarray | None = field(default=None, repr=False)
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -69,12 +70,12 @@ class Trajectory:
     @property
     def label(self) -> str:
         """Short name for legends: dynamics and method."""
-        return f"{self.info['dynamics']}, {self.info['method']}"
+        return f"{self.info.dynamics}, {self.info.method}"
 
     @property
     def status(self) -> str:
         """One sentence on how the run ended: "completed", or what stopped it and where."""
-        return str(self.info["status"])
+        return self.info.status
 
     @property
     def completed(self) -> bool:
@@ -86,15 +87,15 @@ class Trajectory:
         i = self.info
         steps = "" if np.isnan(self.step).any() else f", steps {self.step[0]:.0f} … {self.step[-1]:.0f}"
         lines = [
-            f"Trajectory of {i['dynamics']} on {i['task']} {tuple(i['shape'])}, threshold {i['threshold']:.5g}",
-            f"  start       {i['law']}",
-            f"  method      {i['method']}: {i['why']}",
+            f"Trajectory of {i.dynamics} on {i.task} {i.shape}, threshold {i.threshold:.5g}",
+            f"  start       {i.law}",
+            f"  method      {i.method}: {i.why}",
             f"  records     {len(self)}, time {self.time[0]:.4g} … {self.time[-1]:.4g}{steps}",
-            f"  precision   {i['dtype']}, state {i['state_bytes'] / 2**20:.3g} MiB",
-            f"  seconds     {i['seconds_compile']:.2f} compiling, {i['seconds_run']:.2f} running",
+            f"  precision   {i.dtype}, state {i.state_bytes / 2**20:.3g} MiB",
+            f"  seconds     {i.seconds_compile:.2f} compiling, {i.seconds_run:.2f} running",
             f"  status      {self.status}",
         ]
-        lines += [f"  note        {note}" for note in i["notes"]]
+        lines += [f"  note        {note}" for note in i.notes]
         for name, values in self.data.items():
             if values.ndim == 1:
                 lines.append(f"  {name:<11} {values[0]:.5g} → {values[-1]:.5g}, smallest {np.min(values):.5g}")
@@ -124,7 +125,7 @@ class Trajectory:
             "time": ("time", self.time, {"long_name": "flow time (learning rate × step)", "units": "1/target"}),
             "step": ("time", self.step, {"long_name": "gradient-descent step", "units": "1"}),
         }
-        return xr.Dataset(variables, coords=coordinates, attrs={"lindyn": json.dumps(self.info, default=float)})
+        return xr.Dataset(variables, coords=coordinates, attrs={"lindyn": json.dumps(self.info.as_dict())})
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the trajectory as a zarr store (a folder), whole or not at all.
@@ -162,7 +163,7 @@ class Trajectory:
             raise FileNotFoundError(f"There is no trajectory at {path}.")
         try:
             data = xr.open_zarr(path, consolidated=False).load()
-            info = json.loads(data.attrs["lindyn"])
+            info = Provenance.from_dict(json.loads(data.attrs["lindyn"]))
         except Exception as error:
             raise ValueError(f"{path} holds no trajectory that lindyn wrote: {error}") from error
         final = data["final_matrix"].values if "final_matrix" in data else None
@@ -184,11 +185,11 @@ class Trajectory:
         """Return BibTeX of what this run used: the paper, and the sources of its method."""
         from lindyn.support.citations import cite
 
-        return cite(*self.info["sources"])
+        return cite(*self.info.sources)
 
     def relabelled(self, **info: Any) -> Trajectory:
-        """Return the same trajectory with entries of `info` replaced."""
-        return replace(self, info={**self.info, **info})
+        """Return the same trajectory with fields of `info` replaced."""
+        return replace(self, info=replace(self.info, **info))
 
 
 @dataclass(frozen=True)
@@ -248,10 +249,8 @@ def compare(first: Trajectory, second: Trajectory) -> Comparison:
         >>> ld.compare(flow, formula).largest("train_error") < 1e-8
         True
     """
-    if tuple(first.info["shape"]) != tuple(second.info["shape"]):
-        raise checks.InvalidArgument(
-            "second", f"have the shape {tuple(first.info['shape'])}", f"it has {tuple(second.info['shape'])}"
-        )
+    if first.info.shape != second.info.shape:
+        raise checks.InvalidArgument("second", f"have the shape {first.info.shape}", f"it has {second.info.shape}")
     slack = 1e-9 * max(first.time[-1], second.time[-1])
     chosen = np.flatnonzero((first.time >= second.time[0] - slack) & (first.time <= second.time[-1] + slack))
     if chosen.size == 0:

@@ -1,0 +1,72 @@
+"""Descriptions and units of every recorded quantity, in one table for each kind of record.
+
+Units: "1" is dimensionless; "target" is that of the target's entries and singular values; time and learning rate are
+measured in "1/target".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Label(NamedTuple):
+    """What a quantity is, in one line, and its unit."""
+
+    description: str
+    unit: str = "1"
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """The attributes of a labelled array (CF conventions)."""
+        return {"long_name": self.description, "units": self.unit}
+
+
+# of a matrix A = W2 W1 at one time: trajectories, predictions, trackers
+OF_STATES: Mapping[str, Label] = {
+    "time": Label("flow time (learning rate × step)", "1/target"),
+    "step": Label("step of the optimiser", "1"),
+    "mode": Label("mode, largest singular value first"),
+    "train_error": Label("train error per entry", "target²"),
+    "test_error": Label("test error per entry", "target²"),
+    "cost": Label("cost C(A)", "target²"),
+    "distance": Label("squared distance per entry to a reference", "target²"),
+    "singular_values": Label("singular values of A", "target"),
+    "singular_values_std": Label("standard deviation over starts", "target"),
+    "signal_modes": Label("learned strength of each signal mode", "target"),
+    "thresholds": Label("threshold τ_k of each mode", "target"),
+    "threshold": Label("threshold τ: lazy below, active above", "target"),
+    "nominal_threshold": Label("threshold of the pair as a whole, from its imbalance", "target"),
+    "activity": Label("s/√(s² + τ²): 0 lazy, 1 active"),
+    "activities": Label("activity m_k/√(m_k² + τ_k²): 0 lazy, 1 active"),
+    "active_modes": Label("modes above their own threshold"),
+    "alignment": Label("share of each reference mode in the leading singular subspaces of A"),
+    "stable_rank": Label("stable rank ‖A‖_F²/‖A‖_op²"),
+    "effective_rank": Label("exponential of the entropy of s/Σs"),
+    "balancedness": Label("‖W1W1ᵀ − W2ᵀW2‖_F / ‖W‖_F²"),
+    "imbalance_drift": Label("‖D(t) − D(0)‖_F over its scale at the start, D = W1W1ᵀ − W2ᵀW2"),
+    "ntk_drift": Label("‖Θ(t) − Θ(0)‖_F / ‖Θ(0)‖_F of the tangent kernel Θ"),
+    "matrix": Label("A = W2W1", "target"),
+    "w1": Label("reduced first layer", "target^½"),
+    "w2": Label("reduced second layer", "target^½"),
+}
+
+# of one training of a phase diagram, from its start to where the published rules stop it
+OF_CELLS: Mapping[str, Label] = {
+    "min_test_error": Label("smallest test error per entry before stopping", "target²"),
+    "stable_rank": Label("stable rank at the smallest test error"),
+    "steps_to_min": Label("steps until the smallest test error"),
+    "last_step": Label("step at which the published rules stop"),
+    "train_error": Label("train error per entry at the last step", "target²"),
+    "active_modes": Label("singular values of A above the threshold at the smallest test error"),
+    "distance": Label("largest ‖A − A_formula‖_F²/(d_out d_in) along the run", "target²"),
+    "learning_rate": Label("learning rate η", "1/target"),
+}
+
+# of the grid of a phase diagram
+OF_GRIDS: Mapping[str, Label] = {
+    "variance_exponent": Label("γ_σ²"),
+    "width_exponent": Label("γ_w"),
+    "status": Label("0 missing, 1 done, 2 failed"),
+    "reason": Label("why a cell failed"),
+}
