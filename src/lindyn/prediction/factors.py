@@ -23,7 +23,7 @@ from lindyn.solutions.balanced import AbstractFactors, FactorFlow, NarrowSolutio
 from lindyn.solutions.mixed import MixedSolution
 from lindyn.support import checks
 from lindyn.support.labels import OF_STATES
-from lindyn.support.records import Provenance
+from lindyn.support.provenance import Provenance
 from lindyn.tasks.spiked import SpikedMatrix
 
 Formula = Literal["auto", "narrow", "mixed", "flow"]

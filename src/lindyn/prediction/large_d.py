@@ -13,7 +13,7 @@ from lindyn.prediction.spectra import SpikedSpectrum, mean_signal_spectrum
 from lindyn.simulation.trajectory import Trajectory, Variable
 from lindyn.support import checks
 from lindyn.support.labels import OF_STATES
-from lindyn.support.records import Provenance
+from lindyn.support.provenance import Provenance
 
 
 def predict(

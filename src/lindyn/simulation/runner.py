@@ -19,7 +19,7 @@ from lindyn.simulation.observables import Observable, State
 from lindyn.simulation.trajectory import Trajectory, Variable
 from lindyn.support import checks
 from lindyn.support.progress import Progress
-from lindyn.support.records import Provenance
+from lindyn.support.provenance import Provenance
 
 
 @eqx.filter_jit

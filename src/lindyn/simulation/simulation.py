@@ -19,7 +19,7 @@ from lindyn.simulation.runner import run
 from lindyn.simulation.trajectory import Trajectory
 from lindyn.support import checks
 from lindyn.support.precision import result_dtype, working_precision
-from lindyn.support.records import Provenance
+from lindyn.support.provenance import Provenance
 from lindyn.tasks.task import Task
 
 

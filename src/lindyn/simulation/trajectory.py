@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from lindyn.support import checks
-from lindyn.support.records import Provenance
+from lindyn.support.provenance import Provenance
 from lindyn.support.storage import whole
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import pytest
 
 from lindyn.simulation.observables import BUILT_IN
 from lindyn.support.labels import OF_STATES
-from lindyn.support.records import Provenance
+from lindyn.support.provenance import Provenance
 
 RECORD = Provenance(
     dynamics="network of width 7", method="flow", why="as asked", law="given", task="SpikedMatrix", shape=(2, 3),
