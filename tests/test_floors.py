@@ -15,9 +15,6 @@ FLOORS = [
 ]  # fmt: skip
 FILES = sorted(p for p in SOURCE.rglob("*.py") if p.name != "__init__.py")
 
-# pictures that still import the results they draw
-PENDING = {f"lindyn.plots.{n}" for n in ("diagrams", "factor_pairs", "recommendations", "training", "trajectories")}
-
 
 def module_of(path):
     return ".".join(("lindyn", *path.relative_to(SOURCE).with_suffix("").parts))
@@ -49,7 +46,7 @@ def test_imports_go_down(path):
     module = module_of(path)
     here = FLOORS.index(room_of(module))
     above = [name for name in imports_of(path) if room_of(name) == "lindyn" or FLOORS.index(room_of(name)) > here]
-    assert not above or module in PENDING, f"{module} takes from above: {sorted(set(above))}"
+    assert not above, f"{module} takes from above: {sorted(set(above))}"
     through_itself = [n for n in imports_of(path) if n not in MODULES and room_of(n) == room_of(module)]
     assert not through_itself, f"{module} takes from its own room's door: {through_itself}"
 

@@ -31,14 +31,14 @@ def test_errors_draw_the_recorded_values_with_labels(runs):
 def test_flow_without_steps_is_drawn_against_time(runs):
     task = ld.SpikedMatrix(dim=5, rank=1, key=0)
     run = ld.simulate(ld.Mixed(1.0), task, times=[0.0, 1.0])
-    assert run.plot().get_xlabel() == "flow time $t$"
+    assert run.plot().get_xlabel() == "flow time $t$ (learning rate × step)"
 
 
 def test_singular_values_show_threshold_modes_and_band(runs):
     ax = plots.singular_values(*runs, signal_modes=2)
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert any("threshold" in label for label in labels)
-    assert any("all other modes" in label for label in labels)
+    assert "modes 3 … 30" in labels
     threshold = runs[0].info.threshold
     assert any(np.allclose(line.get_ydata(), threshold) for line in ax.lines)
     band = ax.collections[0].get_paths()[0].vertices[:, 1]
@@ -58,6 +58,54 @@ def test_prediction_figure_has_both_panels():
     left, right = plots.prediction(run).axes
     assert left.get_ylabel() == "error per entry"
     assert len(right.lines) == 4
+
+
+def test_the_leading_modes_are_drawn_where_nobody_says_how_many(runs):
+    ax = plots.singular_values(runs[0])
+    drawn = [line.get_ydata() for line in ax.lines]
+    for k in range(6):
+        np.testing.assert_array_equal(drawn[k], runs[0]["singular_values"][:, k])
+    assert ax.get_legend().get_texts()[0].get_text() == "modes 1 … 6"
+
+
+def test_no_two_runs_share_name_and_style(runs):
+    ax = plots.errors(*[runs[0]] * 9)
+    styles = {(line.get_color(), str(line._unscaled_dash_pattern)) for line in ax.lines}
+    assert len(styles) == len({line.get_label() for line in ax.lines}) == 18
+    ax = plots.errors(*runs, labels=["exact", "theory"])
+    assert [line.get_label() for line in ax.lines] == ["train: exact", "test: exact", "train: theory", "test: theory"]
+    with pytest.raises(ld.InvalidArgument, match="labels"):
+        plots.errors(*runs, labels=["exact"])
+
+
+def test_labelled_arrays_draw_as_their_trajectory(runs):
+    ours, theirs = plots.singular_values(runs[0]), plots.singular_values(runs[0].to_xarray())
+    for one, other in zip(ours.lines, theirs.lines, strict=True):
+        np.testing.assert_array_equal(one.get_ydata(), other.get_ydata())
+
+
+def test_a_suffix_without_a_format_is_refused(runs, tmp_path):
+    with pytest.raises(ld.InvalidArgument, match=r"\.png"):
+        plots.save_figure(runs[0].plot().figure, tmp_path / "figure.xyz")
+
+
+def a_diagram(points):
+    settings = ld.DiagramSettings(
+        variance_exponents=tuple(np.linspace(-3, 0, points)), width_exponents=tuple(np.linspace(0.0, 2.8, points)),
+        shape=100, rank=3, sources=("predict",), steps=100,
+    )  # fmt: skip
+    return ld.phase_diagram(settings)
+
+
+def test_contours_need_ten_points_a_side_and_hatches_cover_whole_cells():
+    small, large = (plots.phase_panels(a_diagram(points)) for points in (4, 12))
+    contours = [sum(type(c).__name__ == "QuadContourSet" for c in f.axes[0].get_children()) for f in (small, large)]
+    assert contours == [0, 1]
+    cells = next(c for c in small.axes[4].get_children() if getattr(c, "get_hatch", lambda: None)() == "....")
+    corners = np.concatenate([path.vertices for path in cells.get_paths()])
+    assert corners[:, 1].max() == pytest.approx(0.5 * 2.8 / 3)  # the row w = 1, up to midway to the next
+    labels = [text.get_text() for text in small.legends[0].get_texts()]
+    assert len(labels) == len(set(labels)) == 5
 
 
 def test_wrong_trajectories_are_refused_by_name(runs):

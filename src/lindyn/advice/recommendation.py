@@ -11,6 +11,7 @@ from lindyn.networks.laws import Parametrization, standard
 from lindyn.support import checks
 
 if TYPE_CHECKING:
+    import xarray
     from matplotlib.figure import Figure
 
 
@@ -220,6 +221,32 @@ class Advice:
         out = asdict(self)
         out["trade_off"] = [{k: v for k, v in row.items() if k != "curve"} for row in out["trade_off"]]
         return {k: list(v) if isinstance(v, tuple) else v for k, v in out.items()}
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Return the trade-off over "depth" (τ/s_K), its curves padded with NaN, and the recommended point."""
+        import xarray as xr
+
+        rows = self.trade_off
+        longest = max(row.curve[0].size for row in rows)
+        curves = np.full((2, len(rows), longest), np.nan)
+        for k, row in enumerate(rows):
+            curves[:, k, : row.curve[0].size] = row.curve
+        variables = {
+            "curve_step": (("depth", "record"), curves[0], {"long_name": "step", "units": "1"}),
+            "curve_error": (("depth", "record"), curves[1], {"long_name": "predicted test error", "units": "target²"}),
+            "phase": ("depth", [row.phase for row in rows], {"long_name": "phase of training"}),
+            "threshold": ("depth", [row.threshold for row in rows], {"long_name": "threshold τ", "units": "target"}),
+            "steps": ("depth", [row.steps for row in rows], {"long_name": "steps to the smallest", "units": "1"}),
+            "test_error": ("depth", [row.test_error for row in rows], {"long_name": "smallest", "units": "target²"}),
+        }
+        told = {
+            "recommended_steps": self.steps,
+            "recommended_test_error": self.test_error,
+            "zero_error": self.zero_error,
+            "budget": self.budget,
+        }
+        depths = ("depth", [row.depth for row in rows], {"long_name": "τ over the smallest signal mode", "units": "1"})
+        return xr.Dataset(variables, coords={"depth": depths}, attrs=told)
 
     def plot(self) -> Figure:
         """Draw the trade-off: see `lindyn.plots.trade_off`."""

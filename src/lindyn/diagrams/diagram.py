@@ -10,7 +10,7 @@ import numpy as np
 
 from lindyn.diagrams.chunks import Unit, Work
 from lindyn.diagrams.executors import Engine, choose_engine
-from lindyn.diagrams.settings import DiagramSettings
+from lindyn.diagrams.settings import DiagramSettings, with_theory
 from lindyn.diagrams.sources import Found
 from lindyn.diagrams.store import DiskStore, MemoryStore
 from lindyn.support.checks import InvalidArgument, one_line
@@ -71,7 +71,7 @@ def phase_diagram(
         if pending:
             with engine, Progress("phase diagram", len(pending), progress) as bar:
                 _fill(settings, store, pending, engine, bar)
-        return store.dataset
+        return with_theory(store.dataset)
 
 
 def _fill(settings: DiagramSettings, store: MemoryStore, units: list[Unit], engine: Engine, bar: Progress) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lindyn._version import __version__
-from lindyn.diagrams.settings import DiagramSettings
+from lindyn.diagrams.settings import DiagramSettings, with_theory
 from lindyn.diagrams.sources import compute
 from lindyn.support import checks
 from lindyn.support.labels import OF_CELLS
@@ -146,7 +146,7 @@ def _dataset(points: dict[str, np.ndarray], attributes: dict[str, str]) -> xr.Da
         name: ("point", values, {"long_name": described[name][0], "units": described[name][1]})
         for name, values in points.items()
     }
-    return xr.Dataset(variables, attrs=attributes)
+    return with_theory(xr.Dataset(variables, attrs=attributes))
 
 
 def _save(dataset: xr.Dataset, folder: Path) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lindyn.prediction.spectra import SpikedSpectrum, mean_signal_spectrum
 from lindyn.support import checks
 from lindyn.tasks.spiked import SpikedMatrix
+
+if TYPE_CHECKING:
+    import xarray
 
 SOURCES = ("predict", "spectral", "descend", "formula")
 AXES = ("exponent", "log", "linear")
@@ -163,6 +167,38 @@ class DiagramSettings:
         """Return settings from `as_dict`."""
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
         return cls(**fields)
+
+
+def with_theory(dataset: xarray.Dataset) -> xarray.Dataset:
+    """Return a diagram (or a refinement's points) with what its settings say of every cell, which pictures need.
+
+    Added as coordinates of a grid: the law of each cell (`variance`, `width`) and `activity`, the mean of
+    s/√(s² + τ²) over the signal's modes (2.9); as attributes: shape, rank, noise, steps, axes.
+
+    Args:
+        dataset: with the attribute "settings".
+
+    References:
+        theory (2.9), section 4.
+    """
+    settings = DiagramSettings.from_dict(json.loads(dataset.attrs["settings"]))
+    told = {"shape": list(settings.shape), **{k: getattr(settings, k) for k in ("rank", "noise", "steps", "axes")}}
+    dataset = dataset.assign_attrs(told)
+    if "point" in dataset.dims:
+        return dataset
+    gamma_w, gamma_v = np.meshgrid(settings.width_exponents, settings.variance_exponents, indexing="ij")
+    variance, width = settings.law(gamma_v, gamma_w)
+    signal, tau = settings.signal_spectrum(), (variance * width)[..., None]
+    dims = ("width_exponent", "variance_exponent")
+    return dataset.assign_coords(
+        variance=(dims, variance, {"long_name": "variance σ² of a weight", "units": "1"}),
+        width=(dims, width, {"long_name": "width w", "units": "1"}),
+        activity=(
+            dims,
+            (signal / np.hypot(signal, tau)).mean(axis=-1),
+            {"long_name": "mean activity s/√(s² + τ²) of the signal's modes", "units": "1"},
+        ),
+    )
 
 
 def figure2(

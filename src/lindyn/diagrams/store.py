@@ -13,7 +13,7 @@ import numpy as np
 
 from lindyn._version import __version__
 from lindyn.diagrams.chunks import Unit, rows_of_a_unit
-from lindyn.diagrams.settings import DiagramSettings
+from lindyn.diagrams.settings import DiagramSettings, with_theory
 from lindyn.diagrams.sources import Found
 from lindyn.support.checks import InvalidArgument, one_line
 from lindyn.support.labels import OF_CELLS
@@ -207,7 +207,7 @@ def load_diagram(path: str | Path) -> xr.Dataset:
         raise InvalidArgument(
             "path", "hold a whole phase diagram", f"parts of {path} are damaged", "run it again to mend them"
         )
-    return dataset
+    return with_theory(dataset)
 
 
 def _open(path: Path) -> xr.Dataset:

@@ -22,7 +22,7 @@ OF_PAIRS = ("nominal_threshold", "active_modes", "imbalance_drift", "stable_rank
 def tracking_dataset(
     pairs: dict[str, dict[str, Any]], steps: list[int], records: list[dict[str, np.ndarray]], info: dict[str, Any]
 ) -> xarray.Dataset:
-    """Return records as a dataset with dimensions pair, step and mode.
+    """Return records as a dataset with dimensions pair, step and mode, and the step at which each mode crossed.
 
     Args:
         pairs: name → "d_out", "d_in", "width", "scale".
@@ -49,7 +49,8 @@ def tracking_dataset(
     for name in ("d_out", "d_in", "width", "scale"):
         coordinates[name] = ("pair", np.array([pair[name] for pair in pairs.values()]), {"units": "1"})
     attributes = {"lindyn": json.dumps({**info, "lindyn_version": __version__})}
-    return xr.Dataset(variables, coords=coordinates, attrs=attributes)
+    dataset = xr.Dataset(variables, coords=coordinates, attrs=attributes)
+    return dataset.assign(crossing_step=crossings(dataset))
 
 
 def load_tracking(path: str | Path) -> xarray.Dataset:
@@ -66,7 +67,7 @@ def load_tracking(path: str | Path) -> xarray.Dataset:
     try:
         dataset = xr.open_zarr(path, consolidated=False).load()
         json.loads(dataset.attrs["lindyn"])
-        missing = [name for name in (*OF_MODES, *OF_PAIRS) if name not in dataset]
+        missing = [name for name in (*OF_MODES, *OF_PAIRS, "crossing_step") if name not in dataset]
         if missing:
             raise KeyError(missing[0])
     except Exception as error:

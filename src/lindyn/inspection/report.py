@@ -15,6 +15,7 @@ from lindyn.support import checks
 
 if TYPE_CHECKING:
     import pandas
+    import xarray
     from matplotlib.axes import Axes
 
 
@@ -136,6 +137,36 @@ class Inspection:
             "pairs": [p.to_dict() for p in self.pairs],
             "failures": [vars(f) for f in self.failures],
         }
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Return the numbers of all pairs over (pair, mode), modes counted from 1 and padded with NaN."""
+        import xarray as xr
+
+        most = max((p.singular_values.size for p in self.pairs), default=0)
+        padded = {
+            name: np.array([np.pad(getattr(p, name), (0, most - getattr(p, name).size), constant_values=np.nan)
+                            for p in self.pairs]).reshape(len(self.pairs), most)
+            for name in ("singular_values", "thresholds", "activities")
+        }  # fmt: skip
+        modes = {
+            "singular_values": (padded["singular_values"], "singular value m_k of s·W2W1", "target"),
+            "thresholds": (padded["thresholds"], "threshold τ_k of the mode", "target"),
+            "activities": (padded["activities"], "activity m_k/√(m_k² + τ_k²): 0 lazy, 1 active", "1"),
+            "active": (padded["singular_values"] > padded["thresholds"], "whether the mode is active", "1"),
+        }
+        expected = [np.nan if p.expected_threshold is None else p.expected_threshold for p in self.pairs]
+        of_pairs: dict[str, tuple[Any, str, str]] = {
+            "nominal_threshold": ([p.nominal_threshold for p in self.pairs], "threshold τ of the pair", "target"),
+            "expected_threshold": (expected, "threshold of a fresh start", "target"),
+            "labelled": ([p.active_modes is not None for p in self.pairs], "whether modes get a label", "1"),
+            "stable_rank": ([p.stable_rank for p in self.pairs], "stable rank ‖A‖_F²/‖A‖_op²", "1"),
+        }
+        variables: dict[str, Any] = {
+            k: (("pair", "mode"), v, {"long_name": text, "units": u}) for k, (v, text, u) in modes.items()
+        }
+        variables |= {k: (("pair",), v, {"long_name": text, "units": u}) for k, (v, text, u) in of_pairs.items()}
+        coordinates = {"pair": [p.name for p in self.pairs], "mode": np.arange(1, most + 1)}
+        return xr.Dataset(variables, coords=coordinates, attrs={"source": self.source})
 
     def to_rows(self) -> list[dict[str, Any]]:
         """Return one row for each mode, with its pair's numbers repeated."""

@@ -2,10 +2,9 @@
 
 Examples:
     >>> import lindyn as ld
-    >>> from lindyn import plots
     >>> task = ld.SpikedMatrix(dim=20, rank=2, key=0)
     >>> run = ld.simulate(ld.Mixed(threshold=1.0), task, times=[0.0, 0.05, 0.1])
-    >>> plots.errors(run).get_ylabel()
+    >>> ld.plots.errors(run).get_ylabel()
     'error per entry'
 """
 

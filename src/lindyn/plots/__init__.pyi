@@ -2,10 +2,10 @@ from .diagrams import phase_panels as phase_panels
 from .diagrams import refined_panel as refined_panel
 from .factor_pairs import pair_modes as pair_modes
 from .recommendations import trade_off as trade_off
+from .style import save_figure as save_figure
 from .training import who_crossed_when as who_crossed_when
 from .trajectories import errors as errors
 from .trajectories import figure1 as figure1
 from .trajectories import mode_growth as mode_growth
 from .trajectories import prediction as prediction
-from .trajectories import save_figure as save_figure
 from .trajectories import singular_values as singular_values

@@ -1,4 +1,4 @@
-"""The trade-off of an advice: how much test error depth in the active regime buys, and at what price in steps."""
+"""The trade-off of a recommendation: how much test error depth in the active regime buys, at what price in steps."""
 
 from __future__ import annotations
 
@@ -6,22 +6,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lindyn.plots.trajectories import TEST, _new_figure
+from lindyn.plots.style import TEST, Labelled, labelled, new_figure
 
 if TYPE_CHECKING:
+    import xarray
     from matplotlib.figure import Figure
 
-    from lindyn.advice import Advice
 
-
-def trade_off(advice: Advice) -> Figure:
+def trade_off(advice: xarray.Dataset | Labelled) -> Figure:
     """Draw predicted test error against step for every depth, and the best of each against the steps to it.
 
     Left: one curve for each threshold of the table, a dot at its best step. Right: those dots alone. Colours:
     τ over the smallest signal mode s_K. The star is the recommended point, the dashed line the budget of steps.
 
     Args:
-        advice: from `lindyn.advise`.
+        advice: from `lindyn.advise`, or its arrays: "curve_step", "curve_error" over (depth, record), "phase",
+            "steps", "test_error" over depth; the recommended point and the budget as attributes.
+
+    References:
+        theory section 4.
 
     Examples:
         >>> import lindyn as ld
@@ -30,27 +33,26 @@ def trade_off(advice: Advice) -> Figure:
     """
     from matplotlib import colormaps
 
-    figure = _new_figure(2, (9.4, 3.9))
+    data = labelled("advice", advice, "curve_step", "curve_error", "phase", "steps", "test_error")
+    told = data.attrs
+    steps, best = data["steps"].values, data["test_error"].values
+    figure = new_figure(2, (9.4, 3.9))
     left, right = figure.axes
-    colours = colormaps["viridis"](np.linspace(0.92, 0.05, len(advice.trade_off)))
-    for row, colour in zip(advice.trade_off, colours, strict=True):
-        label = f"{row.depth:g}: {row.phase}"
-        left.plot(*row.curve, color=colour, linewidth=1.5, label=label)
+    colours = colormaps["viridis"](np.linspace(0.92, 0.05, data.sizes["depth"]))
+    for k, colour in enumerate(colours):
+        row = data.isel(depth=k)
+        label = f"{float(row['depth']):g}: {row['phase'].item()}"
+        left.plot(row["curve_step"].values, row["curve_error"].values, color=colour, linewidth=1.5, label=label)
         for ax in (left, right):
-            ax.plot(row.steps, row.test_error, "o", color=colour, markersize=7)
-    right.plot(
-        [row.steps for row in advice.trade_off],
-        [row.test_error for row in advice.trade_off],
-        color="0.75",
-        linewidth=1,
-        zorder=0,
-    )
+            ax.plot(steps[k], best[k], "o", color=colour, markersize=7)
+    right.plot(steps, best, color="0.75", linewidth=1, zorder=0)
     for ax in (left, right):
-        ax.plot(advice.steps, advice.test_error, "*", color=TEST, markersize=14, label="recommended", zorder=3)
+        point = (told["recommended_steps"], told["recommended_test_error"])
+        ax.plot(*point, "*", color=TEST, markersize=14, label="recommended", zorder=3)
         ax.set_yscale("log")
-        ax.set_ylim(bottom=0.7 * min(row.test_error for row in advice.trade_off), top=2 * advice.zero_error)
-        if advice.budget <= 2 * max(row.steps for row in advice.trade_off):
-            ax.axvline(advice.budget, color="0.4", linestyle="--", linewidth=1, label="budget")
+        ax.set_ylim(bottom=0.7 * best.min(), top=2 * told["zero_error"])
+        if told["budget"] <= 2 * steps.max():
+            ax.axvline(told["budget"], color="0.4", linestyle="--", linewidth=1, label="budget")
     left.set_xscale("log")
     left.set_xlim(left=1)
     right.set_xlim(left=0)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
-from lindyn.solutions.mixed import mode_time
+from lindyn.solutions.mixed import mode_curve, mode_time
 from lindyn.support import checks
+
+if TYPE_CHECKING:
+    import xarray
 
 LAZY, MIXED, ACTIVE = "lazy", "mixed", "active"
 INFINITE_NOISE, UNDERPARAMETERISED = "infinite noise", "underparameterised"
@@ -48,6 +51,37 @@ class Regime:
     def active_modes(self) -> int:
         """Number of modes above the threshold."""
         return int(np.sum(self.singular_values > self.threshold))
+
+    def to_xarray(self, points: int = 400) -> xarray.Dataset:
+        """Return times and rates of each mode, and its learned share m(t)/s at `points` times until all are learned.
+
+        Args:
+            points: number of times, from 0 to 1.2 times the last learning time.
+
+        References:
+            theory (3.2).
+        """
+        import xarray as xr
+
+        times = np.linspace(0.0, 1.2 * float(np.max(self.learning_time)), checks.integer("points", points, at_least=2))
+        share = mode_curve(self.singular_values, self.threshold, times[:, None]) / self.singular_values
+        by_mode = {
+            "singular_values": (self.singular_values, "singular value s of the target", "target"),
+            "activity": (self.activity, "s/√(s² + τ²): 0 lazy, 1 active", "1"),
+            "half_time": (self.half_time, "flow time to s/2", "1/target"),
+            "learning_time": (self.learning_time, "flow time to 0.9 s", "1/target"),
+            "crossing_time": (self.crossing_time, "flow time at which the mode crosses τ", "1/target"),
+            "rate": (self.rate, "rate of the final approach", "target"),
+        }
+        variables = {k: ("mode", v, {"long_name": text, "units": unit}) for k, (v, text, unit) in by_mode.items()}
+        return xr.Dataset(
+            {**variables, "share": (("time", "mode"), share, {"long_name": "learned share m(t)/s", "units": "1"})},
+            coords={
+                "time": ("time", times, {"long_name": "flow time (learning rate × step)", "units": "1/target"}),
+                "mode": ("mode", np.arange(1, share.shape[1] + 1), {"long_name": "mode", "units": "1"}),
+            },
+            attrs={"threshold": self.threshold, "phase": self.phase},
+        )
 
 
 def phase_of(
