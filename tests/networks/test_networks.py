@@ -1,5 +1,7 @@
 """Networks: what their flow conserves and obeys, the laws of their weights, and other parametrisations."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import torch
 from helpers.reference import layers, mixed_flow, relative, roots, slope, target_of, worst
 from helpers.torch_reference import squared_error, train
 from lindyn.networks import laws as law
+from lindyn.networks.network import Network
 
 # equal tolerances and shapes, so that the compiled solver serves many tests
 FLOW, SHAPE, TIMES = ld.Flow(rtol=1e-11, atol=1e-13), (3, 4), [0.0, 0.3, 1.0, 2.0]
@@ -380,3 +383,38 @@ class TestLora:
         path, *_ = train(a, b, squared_error(TARGET), optimizer, 100, multiplier=1.5)
         run = ld.simulate(net, TASK, ld.GradientDescent(learning_rate=0.02, steps=100), observables=["matrix"])
         assert worst(run["matrix"][1:], path[1:]) < 1e-10
+
+
+def test_networks_are_equal_where_their_layers_are():
+    """Values: equal and of one hash for equal draws, told apart by one entry, by the law, or by the class."""
+    net, again, other = (ld.TwoLayer.gaussian((3, 4), width=50, variance=0.1, key=k) for k in (0, 0, 1))
+    assert net == again
+    assert hash(net) == hash(again)
+    assert net != other
+    assert net != dataclasses.replace(net, threshold=1.0)
+    assert len({net, again, other}) == 2
+
+
+class ThreeLayer(Network):
+    """The base class with nothing added, to see what it gives at any depth."""
+
+
+def test_a_network_of_any_depth_reduces_expands_and_measures_itself():
+    rng = np.random.default_rng(0)
+    w1, w2, w3 = (rng.standard_normal(s) for s in ((5, 3), (6, 5), (2, 6)))
+    net = ThreeLayer.holding((w1, w2, w3), (40, 6), 1.0, "given", units=(2.0, 1.0, 1.0))
+    assert (net.shape, net.depth, net.reduced_widths) == ((2, 3), 3, (5, 6))
+    assert relative(net.matrix, w3 @ w2 @ w1) < 1e-14
+    first, second, third = net.weights(key=1)  # the first hidden layer of 40 units is held as 5
+    assert (first.shape, second.shape, third.shape) == ((40, 3), (6, 40), (2, 6))
+    assert relative(third @ second @ (2 * first), net.matrix) < 1e-14
+    assert relative(4 * first.T @ first, w1.T @ w1) < 1e-14
+    assert relative(net.unreduced(key=1).matrix, net.matrix) < 1e-14
+    assert relative(net.imbalances()[1], w2 @ w2.T - w3.T @ w3) < 1e-14
+    # the tangent kernel applied to G, against the sum over layers of (1.1) written out
+    g = rng.standard_normal((2, 3))
+    ours = sum(
+        (g if out is None else out @ g) @ (np.eye(3) if into is None else into) for out, into in net.kernel_terms()
+    )
+    by_hand = (w3 @ w2) @ (w3 @ w2).T @ g + w3 @ w3.T @ g @ w1.T @ w1 + g @ (w2 @ w1).T @ (w2 @ w1)
+    assert relative(ours, by_hand) < 1e-14

@@ -9,22 +9,22 @@ the weights ever existing (1.4).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-import psutil
 from jaxtyping import Float
 
 from lindyn.networks.laws import Parametrization, exponents, lora, pytorch_default, standard
+from lindyn.networks.network import Network, require_memory
 from lindyn.support import checks
 from lindyn.support.precision import result_dtype
 
 Shape = int | tuple[int, int]
 
 
-@dataclass(frozen=True)
-class TwoLayer:
+@dataclass(frozen=True, eq=False, repr=False)
+class TwoLayer(Network):
     """A network A = W2 W1 of hidden width w, held as w1 (r, d_in) and w2 (d_out, r) with r = min(w, d_in + d_out).
 
     Made by one of the laws of initialisation below, not by hand:
@@ -40,14 +40,13 @@ class TwoLayer:
     | `from_weights` | given arrays or tensors | measured |
 
     Attributes:
-        w1: reduced first layer, shape (r, d_in).
-        w2: reduced second layer, shape (d_out, r).
-        width: the width w of the network itself.
+        layers: (w1, w2), reduced: shapes (r, d_in) and (d_out, r).
+        widths: (w,), the width of the network itself.
         threshold: τ; singular values of A below it are lazy, above it active.
         law: how the weights were made, for print-outs.
         clock: flow time that passes in one step of learning rate 1 (1 unless parametrised otherwise).
         units: factors (u₁, u₂) between the user's weights and these: w1 = u₁W1, w2 = u₂W2.
-        frame: Q, shape (r, w), where the full weights are known.
+        frames: (Q,), shape (r, w), where the full weights are known, else (None,).
 
     References:
         theory (1.3), (1.4), (2.3)–(2.7).
@@ -58,47 +57,35 @@ class TwoLayer:
         ((7, 4), (3, 7), 1.0)
     """
 
-    w1: Float[np.ndarray, "r d_in"]
-    w2: Float[np.ndarray, "d_out r"]
-    width: int
-    threshold: float
-    law: str
-    clock: float = 1.0
-    units: tuple[float, float] = (1.0, 1.0)
-    frame: Float[np.ndarray, "r w"] | None = field(default=None, repr=False)
+    @property
+    def w1(self) -> Float[np.ndarray, "r d_in"]:
+        """The reduced first layer."""
+        return self.layers[0]
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Shape (d_out, d_in) of A."""
-        return self.w2.shape[0], self.w1.shape[1]
+    def w2(self) -> Float[np.ndarray, "d_out r"]:
+        """The reduced second layer."""
+        return self.layers[1]
 
     @property
-    def dtype(self) -> np.dtype:
-        """Precision of the weights."""
-        return self.w1.dtype
+    def width(self) -> int:
+        """The width w of the network itself."""
+        return self.widths[0]
+
+    @property
+    def frame(self) -> Float[np.ndarray, "r w"] | None:
+        """Q, with W1 = Qᵀw1 and W2 = w2Q, where the full weights are known."""
+        return self.frames[0]
 
     @property
     def reduced_width(self) -> int:
         """Columns r of the reduced factor."""
-        return int(self.w1.shape[0])
-
-    @property
-    def matrix(self) -> Float[np.ndarray, "d_out d_in"]:
-        """A = W2 W1."""
-        return self.w2 @ self.w1
+        return self.reduced_widths[0]
 
     @property
     def factor(self) -> Float[np.ndarray, "n r"]:
         """V = [W1ᵀ; W2], reduced."""
         return np.concatenate([self.w1.T, self.w2])
-
-    def __repr__(self) -> str:
-        """One line: shape, width, law, threshold, what is held in memory."""
-        held = (self.w1.nbytes + self.w2.nbytes) / 2**20
-        return (
-            f"TwoLayer(shape={self.shape}, width={self.width:,}, threshold={self.threshold:.6g}, "
-            f"law={self.law!r}, held as {self.reduced_width} columns, {held:.3g} MiB {self.dtype})"
-        )
 
     @staticmethod
     def gaussian(
@@ -190,7 +177,7 @@ class TwoLayer:
         rows = (rows * np.repeat(deviations, (d_in, d_out))[:, None]).astype(dtype)
         return replace(
             TwoLayer.from_weights(rows[:d_in].T, rows[d_in:], threshold=law.threshold),
-            width=law.width,
+            widths=(law.width,),
             law=f"{law.name}, {law.distribution} weights",
             clock=law.clock,
             units=law.units,
@@ -308,7 +295,7 @@ class TwoLayer:
                 key=key,
                 dtype=dtype,
             )
-            return replace(mirror, w1=mirror.w2.T.copy(), w2=mirror.w1.T.copy(), law="λ-balanced, side 'out'")
+            return replace(mirror, layers=(mirror.w2.T.copy(), mirror.w1.T.copy()), law="λ-balanced, side 'out'")
         dtype = checks.precision("dtype", dtype) if start is None else start.dtype
         width = checks.integer("width", width, at_least=1, at_most=d_in, remedy="or use `orthogonal`, which is wide")
         if start is None or not start.any():
@@ -325,7 +312,7 @@ class TwoLayer:
         free = checks.generator("key", key).standard_normal((d_in, width - rank))
         basis = np.linalg.qr(np.concatenate([vt[:rank].T, free], axis=1))[0]
         w1[rank:] = math.sqrt(2 * tau) * basis[:, rank:].T
-        return TwoLayer(w1.astype(dtype), w2.astype(dtype), width, tau, "λ-balanced, side 'in'")
+        return TwoLayer.holding((w1.astype(dtype), w2.astype(dtype)), (width,), tau, "λ-balanced, side 'in'")
 
     @staticmethod
     def lora(
@@ -405,13 +392,14 @@ class TwoLayer:
             q, r = np.linalg.qr(np.concatenate([first, second.T], axis=1))
             frame = q.T
             first, second = r[:, :d_in], r[:, d_in:].T
-        net = TwoLayer(first.copy(), second.copy(), width, math.nan, "given weights", frame=frame)
+        layers = first.copy(), second.copy()
+        net = TwoLayer.holding(layers, (width,), math.nan, "given weights", frames=(frame,))
         tau = net.measured_threshold() if threshold is None else checks.number("threshold", threshold, at_least=0)
         return replace(net, threshold=tau)
 
     def imbalance(self) -> Float[np.ndarray, "r r"]:
         """Return D = W1W1ᵀ − W2ᵀW2 in the reduced frame; the flow conserves it (1.5)."""
-        return self.w1 @ self.w1.T - self.w2.T @ self.w2
+        return self.imbalances()[0]
 
     def _imbalance_means(self) -> tuple[float, float]:
         """Mean positive and mean |negative| non-zero eigenvalue of the imbalance: τ + b and τ − b (2.5)."""
@@ -455,7 +443,7 @@ class TwoLayer:
             return math.inf
         return float(np.linalg.norm((m * j) @ m - tau2 * np.diag(j))) / size
 
-    def weights(self, key: checks.Seed | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def weights(self, key: checks.Seed | None = None) -> tuple[np.ndarray, ...]:
         """Return the full W1 (w, d_in) and W2 (d_out, w), in the user's units.
 
         Known for given weights and for w ≤ d_in + d_out. A wider sampled network has a reduced factor only: a
@@ -469,44 +457,7 @@ class TwoLayer:
             >>> w1.shape, w2.shape
             ((1000, 3), (2, 1000))
         """
-        frame = self.frame
-        w1, w2 = self.w1 / self.dtype.type(self.units[0]), self.w2 / self.dtype.type(self.units[1])
-        if frame is None and self.width == self.reduced_width:
-            return w1, w2
-        if frame is None:
-            if key is None:
-                raise checks.InvalidArgument(
-                    "key",
-                    "be given to draw the full weights",
-                    f"this network of width {self.width:,} holds its reduced factor only",
-                    "pass a seed",
-                )
-            needed = 3 * self.width * self.reduced_width * 8
-            require_memory("width", self.width, needed, "the full weights")
-            gaussian = checks.generator("key", key).standard_normal((self.width, self.reduced_width))
-            q, r = np.linalg.qr(gaussian)
-            frame = (q * np.sign(np.diag(r))).T.astype(self.dtype)
-        return frame.T @ w1, w2 @ frame
-
-    def unreduced(self, key: checks.Seed | None = None) -> TwoLayer:
-        """Return the same network held as its full weights, for update rules that need them."""
-        if self.reduced_width == self.width:
-            return self
-        w1, w2 = self.weights(key)
-        scaled = (w1 * self.dtype.type(self.units[0]), w2 * self.dtype.type(self.units[1]))
-        return replace(self, w1=scaled[0], w2=scaled[1], frame=None)
-
-
-def require_memory(name: str, value: int, needed: float, what: str) -> None:
-    """Refuse an argument whose consequence needs more memory than is available."""
-    available = psutil.virtual_memory().available
-    if needed > available:
-        raise checks.InvalidArgument(
-            name,
-            f"be small enough for {what} to fit in memory",
-            f"{value:,} needs {needed / 2**30:,.3g} GiB and {available / 2**30:,.3g} GiB are available",
-            "use a smaller width or an update rule that runs on the reduced factor",
-        )
+        return super().weights(key)
 
 
 def _bartlett(d_in: int, d_out: int, width: int, rng: np.random.Generator) -> np.ndarray:
@@ -542,4 +493,5 @@ def _mixed_factor(start: np.ndarray, tau: float) -> np.ndarray:
 
 
 def _from_rows(rows: np.ndarray, d_in: int, width: int, tau: float, law: str) -> TwoLayer:
-    return TwoLayer(np.ascontiguousarray(rows[:d_in].T), np.ascontiguousarray(rows[d_in:]), width, tau, law)
+    layers = np.ascontiguousarray(rows[:d_in].T), np.ascontiguousarray(rows[d_in:])
+    return TwoLayer.holding(layers, (width,), tau, law)

@@ -26,7 +26,8 @@ from lindyn.methods.engines import (
 from lindyn.methods.method import ClosedForm, Flow, GradientDescent, Method, Muon, Optimizer
 from lindyn.methods.rates import StabilityWarning, published_learning_rate, stability_bound
 from lindyn.methods.rules import momentum_rule, muon_rule, probe_equivariance
-from lindyn.networks.two_layer import TwoLayer, require_memory
+from lindyn.networks.network import require_memory
+from lindyn.networks.two_layer import TwoLayer
 from lindyn.solutions.mixed import MixedSolution
 from lindyn.support import checks
 from lindyn.tasks.regression import Regression

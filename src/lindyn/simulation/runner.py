@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time as clock
-from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -14,7 +13,8 @@ import numpy as np
 
 from lindyn.dynamics import AbstractDynamics, Mixed
 from lindyn.methods.engines import Engine, Snapshot, StoppedError
-from lindyn.networks.two_layer import TwoLayer, require_memory
+from lindyn.networks.network import require_memory
+from lindyn.networks.two_layer import TwoLayer
 from lindyn.simulation.observables import Observable, State
 from lindyn.simulation.trajectory import Trajectory, Variable
 from lindyn.support import checks
@@ -152,9 +152,7 @@ def _dims(observable: Observable, values: np.ndarray) -> tuple[str, ...]:
 def _final(system: TwoLayer | AbstractDynamics, state: Snapshot) -> TwoLayer | np.ndarray:
     if not isinstance(system, TwoLayer) or state.w1 is None:
         return np.asarray(state.matrix)
-    w1, w2 = np.asarray(state.w1), np.asarray(state.w2)
-    # a rule that needs the full width returns the full layers, which have no frame
-    return replace(system, w1=w1, w2=w2, frame=system.frame if len(w1) == system.reduced_width else None)
+    return system.trained((np.asarray(state.w1), np.asarray(state.w2)))
 
 
 def _check_memory(values: dict[str, Any], count: int) -> None:
