@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from lindyn.inspection import recognition
-from lindyn.inspection.adapters import CONFIG, adapter_pairs, has_adapters
+from lindyn.inspection.adapter_config import CONFIG
+from lindyn.inspection.adapters import adapter_pairs, has_adapters
 from lindyn.inspection.files import TensorFiles, read_json, weights_file
 from lindyn.inspection.pairs import Factors, Pair, PairSpec, pairs_of
 from lindyn.inspection.report import Inspection, PairFailure, PairReport

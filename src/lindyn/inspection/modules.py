@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lindyn.inspection import recognition
-from lindyn.inspection.adapters import AdapterConfig, as_matrix, short_name
+from lindyn.inspection.adapter_config import AdapterConfig
+from lindyn.inspection.adapters import as_matrix, short_name
 from lindyn.inspection.pairs import Factors, Pair, PairSpec, pairs_of, tied
 from lindyn.support import checks
 

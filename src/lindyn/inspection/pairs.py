@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from lindyn.inspection.naming import module_kind, plain_name
 from lindyn.inspection.products import Context, no_product
 from lindyn.support import checks
 
@@ -42,14 +43,17 @@ class Factors(NamedTuple):
 
 @dataclass(frozen=True)
 class Pair:
-    """A pair that is still to be read.
+    """A pair that is still to be read; of a file or of a live model.
 
     Attributes:
         name: how it is reported.
         load: reads the factors; raises InvalidArgument where they are not such a product.
-        law: start named by a config, see `lindyn.inspection.starts`.
+        law: start named by a config, see `lindyn.inspection.recognition`.
         notes: what the theory does not cover here.
         labelled: whether modes may be called lazy or active; not so for a pretrained model's attention (2.9).
+        module: the adapted module without wrappers' prefixes (`plain_name`); empty for a pair named by the user.
+        adapter: name of the adapter that it belongs to, empty where nothing says one.
+        expert: its number among stacked experts.
     """
 
     name: str
@@ -57,6 +61,24 @@ class Pair:
     law: str | None = None
     notes: tuple[str, ...] = ()
     labelled: bool = True
+    module: str = ""
+    adapter: str = ""
+    expert: int | None = None
+
+    @property
+    def kind(self) -> str:
+        """Kind of the adapted module: q, k, v, o, gate, up, down, …; see `module_kind`."""
+        return module_kind(self.module or self.name)
+
+
+def pair_name(module: str, adapter: str = "", expert: int | None = None) -> str:
+    """Return the name under which a pair is reported.
+
+    Examples:
+        >>> pair_name("layers.0.experts.down_proj", "policy", 3)
+        'layers.0.experts.down_proj[3] [policy]'
+    """
+    return module + ("" if expert is None else f"[{expert}]") + (f" [{adapter}]" if adapter else "")
 
 
 @dataclass(frozen=True)
@@ -143,6 +165,12 @@ def named_pairs(spec: PairSpec, names: list[str]) -> list[tuple[FactorName, Fact
         found = [(name, stars) for name in names if (stars := one.matches(name)) is not None]
         if found:
             return [(one.of(name), two.of(two.filled(stars))) for name, stars in found]
+        # the same through what wrappers put into names; the tensors keep the names that they have
+        stored = {plain_name(name): name for name in names}
+        seen = [(name, stars) for name in stored if (stars := one.matches(name)) is not None]
+        if seen:
+            others = [two.filled(stars) for _, stars in seen]
+            return [(one.of(stored[n]), two.of(stored.get(o, o))) for (n, _), o in zip(seen, others, strict=True)]
     near = difflib.get_close_matches(first.pattern, names, n=3, cutoff=0.5) or names
     raise checks.InvalidArgument(
         "pair", "name factors that are there", f"nothing is named '{first.pattern}'", f"there is {some(near)}"

@@ -20,6 +20,20 @@ def one_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0].rstrip(".")
 
 
+def shown(value: Any, most: int = 60) -> str:
+    """Return a value's text for a sentence, cut short: what a file holds may be millions of digits.
+
+    Examples:
+        >>> shown("a" * 100, most=20), shown(3)
+        ("'aaaaaaaaaaaaaa…", '3')
+    """
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # Python refuses to print integers of more than 4,300 digits
+        return f"a {type(value).__name__} too large to print"
+    return text if len(text) <= most else text[: most - 5] + "…"
+
+
 def array(
     name: str, value: Any, ndim: int, *, dtype: Any = None, shape: tuple[int | None, ...] | None = None
 ) -> Float[np.ndarray, "..."]:
@@ -62,8 +76,8 @@ def number(
     """Return `value` as a finite float, above (or at least) a bound."""
     try:
         out = float(value)
-    except (TypeError, ValueError) as error:
-        raise InvalidArgument(name, "be a number", f"it is {value!r}", remedy) from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidArgument(name, "be a number", f"it is {shown(value)}", remedy) from error
     if not math.isfinite(out):
         raise InvalidArgument(name, "be finite", f"it is {out}", remedy)
     if above is not None and not out > above:
@@ -76,12 +90,12 @@ def number(
 def integer(name: str, value: Any, *, at_least: int | None = None, at_most: int | None = None, remedy: str = "") -> int:
     """Return `value` as an int within bounds; 2.5 and "3" are refused, 1e12 and NumPy integers accepted."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating) or value % 1 != 0:
-        raise InvalidArgument(name, "be a whole number", f"it is {value!r}", remedy)
+        raise InvalidArgument(name, "be a whole number", f"it is {shown(value)}", remedy)
     out = int(value)
     if at_least is not None and out < at_least:
-        raise InvalidArgument(name, f"be at least {at_least}", f"it is {out}", remedy)
+        raise InvalidArgument(name, f"be at least {at_least}", f"it is {shown(out)}", remedy)
     if at_most is not None and out > at_most:
-        raise InvalidArgument(name, f"be at most {at_most}", f"it is {out}", remedy)
+        raise InvalidArgument(name, f"be at most {at_most}", f"it is {shown(out)}", remedy)
     return out
 
 
