@@ -30,7 +30,7 @@ from rich.table import Table
 
 from lindyn.diagrams import DiagramSettings, compute
 from lindyn.plots import save_figure
-from lindyn.solutions.mixed import mode_curve
+from lindyn.solutions.modes import mode_curve
 
 RANK, LEVELS = 5, (0.1, 0.2, 0.3, 0.4)  # the lazy phase reaches 0.5
 PREDICTED, SIMULATED = (100, 200, 400, 1000, 10_000, 100_000, 1_000_000), (100, 200, 400)

@@ -10,7 +10,7 @@ import pytest
 import lindyn as ld
 from helpers.commands import as_json, lindyn
 from lindyn.advice import narrow_pairs as narrow
-from lindyn.advice.narrow_pairs import advance, narrow_curves
+from lindyn.advice.narrow_pairs import narrow_curves
 from lindyn.advice.theory import best_step, rate_at
 from lindyn.diagrams import figure2, phase_diagram
 from lindyn.prediction.estimation import estimate_spectrum
@@ -202,29 +202,6 @@ def test_narrow_curves_are_those_of_exact_descent(shape, rank, threshold):
         assert np.mean(np.abs(simulated - of)) < 0.015
     smallest = np.mean([run["test_error"].min() for run in runs])
     assert found.test_error.min() == pytest.approx(smallest, rel=0.1)
-
-
-@pytest.mark.slow
-def test_an_interval_of_the_narrow_flow_is_that_of_both_layers_integrated():
-    """From W2 = 0 and orthogonal rows of W1, to which (3.4) applies exactly; the flow (1.1) by SciPy."""
-    from scipy.integrate import solve_ivp
-
-    tau, width, span = 0.7, 3, 0.8
-    x = np.array([3.0, 2.5, 1.0, 0.4, 0.0])
-    rows = np.linalg.qr(np.random.default_rng(0).standard_normal((x.size, width)))[0] * math.sqrt(2 * tau)
-
-    def flow(_, state):
-        q, p = state.reshape(2, x.size, width)
-        slope = p @ q.T - np.diag(x)
-        return -np.stack([slope.T @ p, slope @ q]).ravel()
-
-    start = np.stack([rows, np.zeros_like(rows)])
-    end = solve_ivp(flow, (0, span), start.ravel(), method="DOP853", rtol=1e-12, atol=1e-13).y[:, -1]
-    end_q, end_p = end.reshape(2, x.size, width)
-    q, p = start[0][None], start[1][None]
-    for _ in range(2):
-        q, p = advance(q, p, x, tau, span / 2)
-    np.testing.assert_allclose(p[0] @ q[0].T, end_p @ end_q.T, atol=1e-9)
 
 
 def test_grouped_modes_move_as_each_mode_alone():

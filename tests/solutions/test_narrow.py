@@ -19,7 +19,7 @@ from helpers.reference import (
     textbook_mixed,
     worst,
 )
-from lindyn.solutions.balanced import target_modes
+from lindyn.solutions.factor_motion import target_modes
 
 TIMES = [0.0, 0.05, 0.3, 1.0, 3.0, 20.0]
 slow = pytest.mark.slow

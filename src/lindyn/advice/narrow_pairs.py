@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 
 from lindyn.prediction.spectra import SpikedSpectrum
+from lindyn.solutions.balanced import step
 
 _GROUPS, _GROUP_ROWS = 24, 400  # of the bulk: at most so many groups, and about so many rows in all
-_LONGEST = 4.0  # ψΔt of one interval, beyond which (3.4) loses digits
 
 
 class _Rows(NamedTuple):
@@ -71,15 +71,14 @@ def narrow_curves(
     d_out, d_in = spectrum.shape
     q = math.sqrt(2 * threshold / d_in) * rows.start
     p = np.zeros_like(q)
-    x, psi = rows.values, np.hypot(rows.values, threshold)
+    x = rows.values
     detected = int(np.sum(spectrum.overlaps > 0))
     entries, energy = float(d_out) * d_in, float((spectrum.signal**2).sum())
     x2 = float((x[:detected] ** 2).sum()) + spectrum.noise**2 * float(d_out - detected) * (d_in - detected)
     found, now = [], 0.0
     for time in times:
-        pieces = math.ceil((time - now) * float(psi.max()) / _LONGEST)
-        for _ in range(pieces):
-            q, p = advance(q, p, x, threshold, (time - now) / pieces)
+        if time > now:
+            q, p = step(q, p, x, threshold, time - now)
         now = time
         gram_p, gram_q = np.swapaxes(p, 1, 2) @ p, np.swapaxes(q, 1, 2) @ q
         product = gram_p @ gram_q
@@ -91,33 +90,6 @@ def narrow_curves(
         stable = np.divide(power, top, out=np.zeros_like(power), where=top > 0)
         found.append((train.mean(), test.mean(), stable.mean(), learned[:, :detected].mean(0), test.std()))
     return NarrowCurves(*(np.array(part) for part in zip(*found, strict=True)))
-
-
-def advance(
-    q: np.ndarray, p: np.ndarray, values: np.ndarray, threshold: float, step: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows of W1ᵀ and W2 after an interval, by (3.4), up to a rotation of the hidden units.
-
-    Args:
-        q: rows of W1ᵀ in the modes of the target, (starts, modes, width), with qᵀq − pᵀp = 2τ I.
-        p: rows of W2, of the same shape.
-        values: singular value of each mode.
-        threshold: τ.
-        step: the interval Δ, at most about 4/√(s₁² + τ²).
-    """
-    x, tau, psi = values, threshold, np.hypot(values, threshold)
-    sinh = np.sinh(psi * step) / psi
-    cosh = np.cosh(psi * step)
-    even, odd = np.sinh(2 * psi * step) / (2 * psi), sinh**2  # ∫ cosh 2ψt and ψ⁻¹∫ sinh 2ψt, from 0 to the step
-    weights_q, weights_p, weights_x = (w[:, None] for w in (even + tau * odd, even - tau * odd, x * odd))
-    qt, pt = np.swapaxes(q, 1, 2), np.swapaxes(p, 1, 2)
-    cross = qt @ (weights_x * p)
-    gram = qt @ (weights_q * q) + pt @ (weights_p * p) + cross + np.swapaxes(cross, 1, 2)
-    inverse = np.linalg.inv(np.linalg.cholesky(np.eye(q.shape[2]) + gram))  # R⁻¹ is its transpose
-    turned_q = (cosh + tau * sinh)[:, None] * q + (x * sinh)[:, None] * p
-    turned_p = (x * sinh)[:, None] * q + (cosh - tau * sinh)[:, None] * p
-    back = np.swapaxes(inverse, 1, 2)
-    return turned_q @ back, turned_p @ back
 
 
 def _largest_eigenvalue(product: np.ndarray, trace: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 from lindyn.advice.narrow_pairs import narrow_curves
 from lindyn.prediction.large_d import stability_bound_of
 from lindyn.prediction.spectra import SpikedSpectrum
-from lindyn.solutions.mixed import mode_time
+from lindyn.solutions.modes import ModeTimes, mode_time, mode_times
 
 SHARE_OF_BOUND = 0.1  # learning rate over the bound of stability: descent lags the flow by some 5 %
 WIDE_ERROR, SMALL_START = 0.1, 0.01  # √(d/w), and σ⁴w over the signal's entries: what counts as small
@@ -28,14 +28,6 @@ class Curves(NamedTuple):
     test_error: np.ndarray
     stable_rank: np.ndarray
     signal_modes: np.ndarray
-
-
-class ModeTimes(NamedTuple):
-    """Flow times at which each detected mode crosses τ, reaches half and 0.9 of its singular value (NaN: never)."""
-
-    crossing: np.ndarray
-    half: np.ndarray
-    learned: np.ndarray
 
 
 class Point(NamedTuple):
@@ -138,11 +130,7 @@ class WideTheory(AbstractTheory):
 
     def mode_times(self, threshold: float) -> ModeTimes:
         """Return the inverse of the mode curve."""
-        modes = self.modes
-        crossing = np.full(modes.shape, math.nan)
-        active = modes > threshold
-        crossing[active] = mode_time(modes[active], threshold, threshold)
-        return ModeTimes(crossing, mode_time(modes, threshold, modes / 2), mode_time(modes, threshold, 0.9 * modes))
+        return mode_times(self.modes, threshold)
 
 
 @dataclass(frozen=True, eq=False)

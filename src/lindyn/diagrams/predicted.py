@@ -11,7 +11,7 @@ from jax import lax
 
 from lindyn.diagrams.stopping import Watch, begin, note
 from lindyn.prediction.spectra import ModeSpectrum
-from lindyn.solutions.mixed import mode_fraction
+from lindyn.solutions.modes import mode_fraction
 from lindyn.support.precision import working_precision
 
 _BLOCK = 2000  # cells followed together, until the last of them has stopped

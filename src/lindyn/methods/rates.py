@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from lindyn.dynamics import AbstractDynamics
 from lindyn.networks.two_layer import TwoLayer
-from lindyn.support import checks
+from lindyn.solutions.learning_rates import published_rate
 from lindyn.tasks.task import Task
 
 
@@ -83,55 +81,3 @@ def published_learning_rate(system: TwoLayer | AbstractDynamics, task: Task, rul
         bound=stability_bound(system, task),
         unit=unit,
     )
-
-
-def published_rate(
-    rule: str, *, threshold: float, top: float, size: float, bound: float, unit: float = 1.0
-) -> tuple[float, str]:
-    """Return the paper's learning rate from scales alone.
-
-    "auto" (Figure 2): η = 1/(50τ) if τ > ‖A*‖_F (which is σ²w > d for a signal of unit entries), else
-    1/(50‖A*‖_op), capped at half the stability bound. "figure1": η = 1/(5‖A*‖_op).
-
-    Args:
-        rule: "auto" or "figure1".
-        threshold: τ.
-        top: ‖A*‖_op.
-        size: ‖A*‖_F.
-        bound: the stability bound.
-        unit: flow time that passes in a step of learning rate 1, times the curvature of the cost.
-
-    Raises:
-        InvalidArgument: another rule, or a signal of zero.
-
-    References:
-        theory section 4, published settings.
-
-    Examples:
-        >>> published_rate("figure1", threshold=1.0, top=2.0, size=3.0, bound=1.0)[0]
-        0.1
-    """
-    checks.choice("learning_rate", rule, ("auto", "figure1"))
-    if top == 0:
-        raise checks.InvalidArgument(
-            "learning_rate", "be a number for this task", f"it is {rule!r}, and the task's signal is zero"
-        )
-    if rule == "figure1":
-        return 1 / (5 * top * unit), "1/(5‖A*‖_op), the published rate of Figure 1"
-    rate = float(figure2_rate(threshold, top=top, size=size, bound=bound, unit=unit))
-    if threshold > size:
-        why = "1/(50τ), the published rate of Figure 2 where τ > ‖A*‖_F"
-    else:
-        why = "1/(50‖A*‖_op), the published rate of Figure 2 where τ ≤ ‖A*‖_F"
-    return rate, why if rate < 0.5 * bound else f"half the stability bound, which {why} exceeds"
-
-
-def figure2_rate(threshold: Any, *, top: float, size: float, bound: Any, unit: float = 1.0) -> Float[np.ndarray, "..."]:
-    """Return the published rate of Figure 2 for thresholds of any shape; arguments as in `published_rate`.
-
-    Examples:
-        >>> figure2_rate([1.0, 100.0], top=10.0, size=20.0, bound=[0.1, 0.01]).tolist()
-        [0.002, 0.0002]
-    """
-    tau = np.asarray(threshold, dtype=np.float64)
-    return np.minimum(np.where(tau > size, 1 / (50 * tau), 1 / (50 * top)) / unit, 0.5 * np.asarray(bound))

@@ -19,7 +19,9 @@ from lindyn.networks.two_layer import TwoLayer
 from lindyn.simulation.plans import save_steps
 from lindyn.simulation.simulation import simulate
 from lindyn.simulation.trajectory import Trajectory, Variable
-from lindyn.solutions.balanced import AbstractFactors, FactorFlow, NarrowSolution, TargetModes, target_modes
+from lindyn.solutions.balanced import NarrowSolution
+from lindyn.solutions.factor_motion import AbstractFactors, TargetModes, target_modes
+from lindyn.solutions.integrated import FactorFlow
 from lindyn.solutions.mixed import MixedSolution
 from lindyn.support import checks
 from lindyn.support.labels import OF_STATES

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
-from lindyn.solutions.mixed import mode_curve, mode_time
+from lindyn.solutions.modes import mode_curve, mode_times
 from lindyn.support import checks
 
 if TYPE_CHECKING:
@@ -149,16 +148,14 @@ def regime(
     s = np.sort(checks.array("singular_values", singular_values, 1, dtype=np.float64))[::-1]
     if s[-1] <= 0:
         raise checks.InvalidArgument("singular_values", "be positive", f"the smallest is {s[-1]:g}")
-    crossing = np.full(s.shape, math.nan)
-    active = s > tau
-    crossing[active] = mode_time(s[active], tau, tau)
+    times = mode_times(s, tau)
     return Regime(
         threshold=tau,
         phase=phase_of(tau, s, width=width, start_variance=start_variance),
         singular_values=s,
         activity=s / np.hypot(s, tau),
-        half_time=mode_time(s, tau, 0.5 * s),
-        learning_time=mode_time(s, tau, 0.9 * s),
-        crossing_time=crossing,
+        half_time=times.half,
+        learning_time=times.learned,
+        crossing_time=times.crossing,
         rate=2 * np.hypot(s, tau),
     )

@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 from jaxtyping import Float
 
-from lindyn.solutions.mixed import mode_curve
+from lindyn.solutions.modes import mode_curve
 from lindyn.support import checks
 
 _BULK_NODES = 32

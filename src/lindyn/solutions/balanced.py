@@ -1,170 +1,89 @@
-"""The flow of two given factors on C(A) = ½‖A − T‖_F², in the singular basis of T: narrow networks, LoRA included.
+"""Closed form (3.4) of λ-balanced factors of any width, for the flow on C(A) = ½‖A − T‖_F².
 
-With V = [W1ᵀ; W2], J = diag(I, −I) and F = [[0, Tᵀ], [T, 0]] the flow (1.1) is
-
-    V̇ = FV + ½JVD − ½V(VᵀV),      D = VᵀJV = W1W1ᵀ − W2ᵀW2, conserved.
-
-Where D = 2τI_w this is V̇ = HV − ½VVᵀV, H = F + τJ, whose solution is (3.4): `NarrowSolution`. The right-hand side
-then commutes with V ↦ VC for every w × w matrix C, which is what makes it a Riccati equation; for any other D it does
-not, and we know no closed form: `FactorFlow` integrates.
-
-F couples the k-th right singular vector of T with the k-th left one and nothing else. So V is held by its components
-in the singular basis, 2k rows, and what lies outside it, at most 2w rows more: no n × n matrix is formed, and a T of
-rank k costs k, whatever d.
+`step` is the formula, for factors in the singular basis of T; `NarrowSolution` is the motion of two given factors.
 """
 
 from __future__ import annotations
 
-import abc
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from lindyn.solutions.factor_motion import AbstractFactors, Rows
 from lindyn.support import checks
-from lindyn.support.precision import result_dtype
 
-Rows = Float[np.ndarray, "rows w"]
-
-# largest exponent √(s² + τ²)Δt of one step of (3.4): a longer one is composed of steps, since rounding grows by e^8
+# Largest exponent ψΔ of one part of a step. The triangle R of [I; Φ^{1/2}V] has a condition number of about e^{ψΔ}, so
+# that a part loses a factor e^8 ≈ 3000 of the sixteen digits, and twelve remain, however long the step.
 LONGEST_STEP = 8.0
 
 
-class TargetModes(NamedTuple):
-    """T = left diag(values) rightᵀ, k positive singular values, largest first."""
+def step(
+    rows_in: Float[np.ndarray, "*draws inputs w"],
+    rows_out: Float[np.ndarray, "*draws outputs w"],
+    values: Float[np.ndarray, " k"],
+    threshold: float,
+    span: float,
+) -> tuple[Float[np.ndarray, "*draws inputs w"], Float[np.ndarray, "*draws outputs w"]]:
+    """Return the rows of W1ᵀ and W2 after a time, up to a rotation of the hidden units.
 
-    left: Float[np.ndarray, "d_out k"]
-    values: Float[np.ndarray, " k"]
-    right: Float[np.ndarray, "d_in k"]
+        V(t + Δ) = e^{HΔ}V R⁻¹,   RᵀR = I + Vᵀ((e^{2HΔ} − I)/2H)V,   H = [[τ, s], [s, −τ]] for each mode,
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Shape (d_out, d_in) of T."""
-        return self.left.shape[0], self.right.shape[0]
-
-
-def target_modes(target: Any) -> TargetModes:
-    """Return the thin singular value decomposition of T, without singular values that are rounding.
+    R from a QR decomposition of [I; Φ^{1/2}V] in the eigenvectors of H. Exact where VᵀJV = 2τI.
 
     Args:
-        target: T, or a pair (left, right) of factors (d_out, k) and (k, d_in) with T = left·right, which is never
-            multiplied out.
+        rows_in: rows of W1ᵀ in the right singular vectors of T, then those outside of them.
+        rows_out: rows of W2 in the left singular vectors, then those outside.
+        values: singular values s > 0 of T, which couple the first k rows of each.
+        threshold: τ, of either sign.
+        span: Δ ≥ 0; composed of parts of ψΔ ≤ `LONGEST_STEP`, ψ = √(s² + τ²).
 
-    Raises:
-        InvalidArgument: factors that do not chain, or entries that are not finite.
+    References:
+        theory (3.4).
 
     Examples:
-        >>> u, s, v = target_modes(([[3.0], [4.0]], [[0.0, 2.0]]))
-        >>> s.tolist(), ((u * s) @ v.T).round(12).tolist()
-        ([10.0], [[0.0, 6.0], [0.0, 8.0]])
+        >>> import numpy as np
+        >>> q, p = np.array([[1.0]]), np.array([[0.0]])  # one hidden unit, τ = ½
+        >>> q, p = step(q, p, np.array([3.0]), 0.5, 0.1)
+        >>> float((p @ q.T).round(4)[0, 0])
+        0.3008
     """
-    if isinstance(target, tuple):
-        if len(target) != 2:
-            raise checks.InvalidArgument("target", "be a matrix or a pair (left, right)", f"it has {len(target)} parts")
-        left = checks.array("target[0]", target[0], 2, dtype=np.float64)
-        right = checks.array("target[1]", target[1], 2, dtype=np.float64, shape=(left.shape[1], None))
-        (basis_out, r_out), (basis_in, r_in) = np.linalg.qr(left), np.linalg.qr(right.T)
-        u, s, vt = np.linalg.svd(r_out @ r_in.T, full_matrices=False)
-        u, v = basis_out @ u, basis_in @ vt.T
-    else:
-        u, s, vt = np.linalg.svd(checks.array("target", target, 2, dtype=np.float64), full_matrices=False)
-        v = vt.T
-    kept = int(np.count_nonzero(s > s[0] * max(u.shape[0], v.shape[0]) * np.finfo(np.float64).eps)) if s[0] > 0 else 0
-    return TargetModes(u[:, :kept], s[:kept], v[:, :kept])
+    k, inputs = values.size, rows_in.shape[-2]
+    psi = np.hypot(values, threshold)
+    c, e = (part[:, None] for part in _growing_direction(values, threshold, psi))
+    q, p = rows_in[..., :k, :], rows_out[..., :k, :]
+    outside = inputs - k, rows_out.shape[-2] - k
+    state = np.concatenate([c * q + e * p, c * p - e * q, rows_in[..., k:, :], rows_out[..., k:, :]], axis=-2)
+    exponents = np.concatenate([psi, -psi, np.full(outside[0], threshold), np.full(outside[1], -threshold)])
+    state = _grown(state, exponents, span)
+    up, down, rest_in, rest_out = np.split(state, np.cumsum([k, k, outside[0]]), axis=-2)
+    return np.concatenate([c * up - e * down, rest_in], axis=-2), np.concatenate([e * up + c * down, rest_out], axis=-2)
 
 
-def _outside(basis: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Orthonormal basis of the part of `columns` outside span(basis), and its components there."""
-    rest = columns - basis @ (basis.T @ columns)
-    rest -= basis @ (basis.T @ rest)
-    q, s, mix = np.linalg.svd(rest, full_matrices=False)
-    kept = int(np.count_nonzero(s > np.linalg.norm(columns) * max(columns.shape) * np.finfo(np.float64).eps))
-    return q[:, :kept], s[:kept, None] * mix[:kept]
+def _growing_direction(values: np.ndarray, threshold: float, psi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvector (c, e) of [[τ, s], [s, −τ]] to +ψ, without cancellation for either sign of τ."""
+    safe = np.where(psi > 0, psi, 1.0)
+    large = np.where(psi > 0, np.sqrt(0.5 * (1 + abs(threshold) / safe)), 1.0)
+    small = values / np.sqrt(2 * safe * (safe + abs(threshold)))
+    return (large, small) if threshold >= 0 else (small, large)
 
 
-def _triangle(*blocks: np.ndarray) -> np.ndarray:
-    """R of a QR decomposition of stacked blocks: RᵀR is the sum of their Gram matrices."""
-    r: Any = np.linalg.qr(np.concatenate(blocks), mode="r")
-    return r
-
-
-class AbstractFactors(abc.ABC):
-    """Two factors that move on C(A) = ½‖A − T‖_F² from a given start; computed in float64."""
-
-    def __init__(self, target: Any, first: Any, second: Any):
-        w1, w2 = checks.array("first", first, 2), checks.array("second", second, 2)
-        self.width = w1.shape[0]
-        if w2.shape[1] != self.width:
-            raise checks.InvalidArgument(
-                "second", f"have {self.width} columns, one for each row of `first`", f"its shape is {w2.shape}"
-            )
-        self.dtype = result_dtype(w1, w2)
-        self.shape = (w2.shape[0], w1.shape[1])
-        modes = target if isinstance(target, TargetModes) else target_modes(target)
-        self._left, self.target_values, self._right = modes
-        if modes.shape != self.shape:
-            raise checks.InvalidArgument(
-                "target", f"have the shape {self.shape} of the product", f"its shape is {modes.shape}"
-            )
-        w1, w2 = w1.astype(np.float64), w2.astype(np.float64)
-        if not (w1.any() or w2.any()):
-            raise checks.InvalidArgument(
-                "first", "be non-zero where `second` is zero", "both are zero, from where nothing moves"
-            )
-        self.imbalance = w1 @ w1.T - w2.T @ w2
-        self._mean = 0.5 * float(np.trace(self.imbalance)) / self.width
-        spread = np.linalg.norm(self.imbalance - 2 * self._mean * np.eye(self.width), 2)
-        self.residual = float(spread / (np.linalg.norm(w1, 2) ** 2 + np.linalg.norm(w2, 2) ** 2))
-        self._rest_in, outside_in = _outside(self._right, w1.T)
-        self._rest_out, outside_out = _outside(self._left, w2)
-        self._start = np.concatenate([self._right.T @ w1.T, self._left.T @ w2, outside_in, outside_out])
-        k, p = self.target_values.size, outside_in.shape[0]
-        self._cuts = (k, 2 * k, 2 * k + p)
-
-    @abc.abstractmethod
-    def _states(self, times: np.ndarray) -> Iterator[Rows]:
-        """Yield the state at sorted times."""
-
-    def _split(self, state: Rows) -> list[Rows]:
-        """Components of W1ᵀ and of W2 in the singular basis of T, and of both outside it."""
-        return np.split(state, self._cuts)
-
-    def factors(self, time: float) -> tuple[Float[np.ndarray, "w d_in"], Float[np.ndarray, "d_out w"]]:
-        """Return W1 and W2 at one flow time, up to a rotation of the hidden units (W1, W2) → (OW1, W2Oᵀ)."""
-        (state,) = self._states(checks.times("time", checks.number("time", time, at_least=0)))
-        inner, outer, rest_in, rest_out = self._split(state)
-        w1 = self._right @ inner + self._rest_in @ rest_in
-        w2 = self._left @ outer + self._rest_out @ rest_out
-        return w1.T.astype(self.dtype), w2.astype(self.dtype)
-
-    def __call__(self, time: Any) -> Float[np.ndarray, "*times d_out d_in"]:
-        """Return A = W2W1 at one flow time, shape (d_out, d_in), or at sorted times, shape (times, d_out, d_in)."""
-        out = []
-        for state in self._states(checks.times("time", time)):
-            inner, outer, rest_in, rest_out = self._split(state)
-            w2 = self._left @ outer + self._rest_out @ rest_out
-            out.append((w2 @ (self._right @ inner + self._rest_in @ rest_in).T).astype(self.dtype))
-        return out[0] if np.ndim(time) == 0 else np.stack(out)
-
-    def singular_values(self, time: Any) -> Float[np.ndarray, "*times modes"]:
-        """Return the min(w, d_out, d_in) singular values of A, largest first, without forming A."""
-        out = np.stack([record[0] for record in self.records(checks.times("time", time))])
-        return out[0] if np.ndim(time) == 0 else out
-
-    def records(self, times: np.ndarray) -> Iterator[tuple[np.ndarray, float, float]]:
-        """Yield at sorted times the singular values of A, ‖A − T‖_F² and the mean of (W1W1ᵀ − W2ᵀW2)/2."""
-        modes = min(self.width, *self.shape)
-        size = float(np.sum(self.target_values**2))
-        for state in self._states(times):
-            inner, outer, rest_in, rest_out = self._split(state)
-            r_in, r_out = _triangle(inner, rest_in), _triangle(outer, rest_out)
-            s = np.linalg.svd(r_out @ r_in.T, compute_uv=False)
-            s = np.pad(s, (0, max(0, modes - s.size)))[:modes]
-            overlap = float(self.target_values @ np.sum(inner * outer, axis=1))
-            mean = 0.5 * (float(np.sum(r_in**2)) - float(np.sum(r_out**2))) / self.width
-            yield s.astype(self.dtype), max(0.0, float(np.sum(s**2)) - 2 * overlap + size), mean
+def _grown(state: np.ndarray, exponents: np.ndarray, span: float) -> np.ndarray:
+    """Apply (3.4) over a time to rows that grow by their own exponents, up to a rotation of the columns."""
+    width = state.shape[-1]
+    parts = max(1, math.ceil(float(np.max(np.abs(exponents), initial=0.0)) * span / LONGEST_STEP))
+    part = span / parts
+    x, phi = exponents * part, np.full_like(exponents, part)
+    np.divide(np.expm1(2 * x), 2 * exponents, out=phi, where=np.abs(x) > 1e-300)  # → Δ where the exponent is 0
+    root, growth = np.sqrt(phi)[:, None], np.exp(x)[:, None]
+    identity = np.broadcast_to(np.eye(width), (*state.shape[:-2], width, width))
+    for _ in range(parts):
+        r = np.linalg.qr(np.concatenate([identity, root * state], axis=-2), mode="r")
+        turned = np.linalg.solve(np.swapaxes(r, -1, -2), np.swapaxes(growth * state, -1, -2))
+        state = np.swapaxes(turned, -1, -2)
+    return state
 
 
 class NarrowSolution(AbstractFactors):
@@ -213,113 +132,13 @@ class NarrowSolution(AbstractFactors):
         super().__init__(target, first, second)
         self._tau = self._mean if threshold is None else checks.number("threshold", threshold)
         self.threshold = abs(self._tau)
-        s, tau = self.target_values, self.threshold
-        psi = np.hypot(s, tau)
-        large, small = np.sqrt(0.5 * (1 + tau / psi)), s / np.sqrt(2 * psi * (psi + tau))
-        # eigenvector (c, e) of [[τ, s], [s, −τ]] to +ψ
-        self._c, self._e = (large, small) if self._tau >= 0 else (small, large)
-        outside_in = self._cuts[2] - self._cuts[1]
-        outside_out = self._start.shape[0] - self._cuts[2]
-        self._exponents = np.concatenate([psi, -psi, np.full(outside_in, self._tau), np.full(outside_out, -self._tau)])
 
     def _states(self, times: np.ndarray) -> Iterator[Rows]:
-        state, now = self._rotate(self._start, 1.0), 0.0
-        fastest = float(np.max(np.abs(self._exponents), initial=0.0))
+        k, inputs = self._cuts[0], self._cuts[2] - self._cuts[1]
+        inner, outer, rest_in, rest_out = self._split(self._start)
+        q, p, now = np.concatenate([inner, rest_in]), np.concatenate([outer, rest_out]), 0.0
         for time in times:
-            parts = math.ceil(fastest * (time - now) / LONGEST_STEP)
-            state = self._advance(state, time - now, parts) if time > now else state
+            if time > now:
+                q, p = step(q, p, self.target_values, self._tau, time - now)
             now = time
-            yield self._rotate(state, -1.0)
-
-    def _rotate(self, state: Rows, sign: float) -> Rows:
-        """To the eigenvectors of H (sign 1), and back (sign −1)."""
-        k = self._cuts[0]
-        c, e = self._c[:, None], sign * self._e[:, None]
-        x, y = state[:k], state[k : 2 * k]
-        return np.concatenate([c * x + e * y, c * y - e * x, state[2 * k :]])
-
-    def _advance(self, state: Rows, span: float, parts: int) -> Rows:
-        """Apply (3.4) `parts` times over equal parts of `span`; each leaves V determined up to a rotation."""
-        from scipy.linalg import solve_triangular
-
-        h, part = self._exponents, span / max(1, parts)
-        exponent, phi = h * part, np.full_like(h, part)
-        np.divide(np.expm1(2 * exponent), 2 * h, out=phi, where=np.abs(exponent) > 1e-300)
-        root, growth = np.sqrt(phi)[:, None], np.exp(exponent)[:, None]
-        for _ in range(max(1, parts)):
-            r = _triangle(np.eye(self.width), root * state)
-            state = solve_triangular(r, (growth * state).T, trans="T", check_finite=False).T
-        return state
-
-
-class FactorFlow(AbstractFactors):
-    """The flow of any two factors, integrated: V̇1 = −W2ᵀG − μ₁W1, V̇2 = −GW1ᵀ − μ₂W2, G = W2W1 − T.
-
-    For starts that are not λ-balanced, where (3.4) is approximate, and for weight decay, under which D(t) =
-    D(0)e^{−2μt} (2.8). Runge–Kutta of order 8 in the singular basis of T: O((k + w)w²) an evaluation, k the rank of
-    T, and some 15 evaluations for each √(s₁² + τ²)Δt ≈ 1.
-
-    Args:
-        target: T, shape (d_out, d_in), a pair (left, right) of factors with T = left·right, or its `target_modes`.
-        first: W1(0), shape (w, d_in).
-        second: W2(0), shape (d_out, w).
-        weight_decay: μ ≥ 0 on both layers, or a pair (μ₁, μ₂), per unit of flow time.
-        rtol: relative tolerance of a step.
-
-    Raises:
-        InvalidArgument: shapes that do not chain, entries that are not finite, a start of zero, or μ < 0.
-
-    References:
-        theory (1.1), (2.8).
-
-    Examples:
-        >>> import numpy as np
-        >>> first = np.array([[1.0, 0.0], [0.0, 2.0]])  # D = diag(1, 4): no closed form
-        >>> flow = FactorFlow(np.diag([3.0, 2.0]), first, np.zeros((2, 2)))
-        >>> flow.singular_values([0.1, 9.0]).round(4).tolist()
-        [[0.6701, 0.3008], [3.0, 2.0]]
-    """
-
-    def __init__(
-        self,
-        target: Any,
-        first: Any,
-        second: Any,
-        *,
-        weight_decay: float | tuple[float, float] = 0.0,
-        rtol: float = 1e-12,
-    ):
-        super().__init__(target, first, second)
-        decays = weight_decay if isinstance(weight_decay, tuple) else (weight_decay, weight_decay)
-        if len(decays) != 2:
-            raise checks.InvalidArgument(
-                "weight_decay", "be a number or a pair, one for each layer", f"it is {weight_decay!r}"
-            )
-        self._decays = [checks.number("weight_decay", mu, at_least=0) for mu in decays]
-        self._rtol = checks.number("rtol", rtol, above=0)
-        self.threshold = abs(self._mean)
-
-    def _states(self, times: np.ndarray) -> Iterator[Rows]:
-        from scipy.integrate import DOP853
-
-        s, (mu_in, mu_out) = self.target_values[:, None], self._decays
-        shape = self._start.shape
-
-        def velocity(_: float, flat: np.ndarray) -> np.ndarray:
-            inner, outer, rest_in, rest_out = self._split(flat.reshape(shape))
-            gram_in = inner.T @ inner + rest_in.T @ rest_in + mu_out * np.eye(shape[1])
-            gram_out = outer.T @ outer + rest_out.T @ rest_out + mu_in * np.eye(shape[1])
-            return np.concatenate(
-                [s * outer - inner @ gram_out, s * inner - outer @ gram_in, -rest_in @ gram_out, -rest_out @ gram_in]
-            ).ravel()
-
-        atol = 1e-3 * self._rtol * float(np.max(np.abs(self._start)))
-        solver = DOP853(velocity, 0.0, self._start.ravel(), times[-1], rtol=self._rtol, atol=atol)
-        between = None
-        for time in times:
-            while solver.t < time:
-                solver.step()
-                between = None
-            if between is None and time > 0:
-                between = solver.dense_output()
-            yield self._start if between is None or time == 0 else between(time).reshape(shape)
+            yield np.concatenate([q[:k], p[:k], q[k : k + inputs], p[k:]])

@@ -11,8 +11,6 @@ from contextlib import AbstractContextManager
 from functools import wraps
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 
@@ -30,6 +28,8 @@ def result_dtype(*values: Any) -> np.dtype:
 
 def working_precision(dtype: Any) -> AbstractContextManager[Any]:
     """Return a context in which JAX computes in `dtype` (float32 or float64), in this thread only."""
+    import jax
+
     return jax.enable_x64(np.dtype(dtype) == np.float64)
 
 
@@ -41,6 +41,9 @@ def evaluates(method: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(method)
     def evaluate(self: Any, *arrays: Any) -> Any:
+        import jax
+        import jax.numpy as jnp
+
         if any(isinstance(a, jax.core.Tracer) for a in arrays):
             return method(self, *arrays)
         with working_precision(self.dtype):

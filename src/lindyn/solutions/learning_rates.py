@@ -1,0 +1,91 @@
+"""Learning rates as formulas: the published rules and the stability bound, for NumPy and JAX alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jaxtyping import Float
+
+from lindyn.support import checks
+from lindyn.support.namespaces import arrays
+
+
+def stability_limit(
+    gram_in: Any, gram_out: Any, top: Any, threshold: Any, *, curvature: Any = 1.0, momentum: Any = 0.0
+) -> Float[Any, "..."]:
+    """Return the learning rate above which gradient descent is linearly unstable, from norms alone.
+
+    η_max = 2(1 + μ)/(L κ), κ the larger of the tangent kernel's norm at the start, ‖C1‖ + ‖C2‖, and at the solution,
+    2√(s₁² + τ²).
+
+    Args:
+        gram_in: ‖C1(0)‖ = ‖W1‖², W1 at the start.
+        gram_out: ‖C2(0)‖ = ‖W2‖².
+        top: s₁, largest singular value of the target.
+        threshold: τ.
+        curvature: L of the cost (times the network's clock).
+        momentum: μ of heavy ball.
+
+    References:
+        theory (1.1), (2.1), from which it *follows*.
+
+    Examples:
+        >>> float(stability_limit(3.0, 3.0, 4.0, 3.0))  # 1/√(3² + 4²)
+        0.2
+    """
+    xp, (c1, c2, s, tau, steep, mu) = arrays(gram_in, gram_out, top, threshold, curvature, momentum)
+    return 2 * (1 + mu) / (steep * xp.maximum(c1 + c2, 2 * xp.hypot(s, tau)))
+
+
+def published_rate(
+    rule: str, *, threshold: float, top: float, size: float, bound: float, unit: float = 1.0
+) -> tuple[float, str]:
+    """Return the paper's learning rate from scales alone.
+
+    "auto" (Figure 2): η = 1/(50τ) if τ > ‖A*‖_F (which is σ²w > d for a signal of unit entries), else
+    1/(50‖A*‖_op), capped at half the stability bound. "figure1": η = 1/(5‖A*‖_op).
+
+    Args:
+        rule: "auto" or "figure1".
+        threshold: τ.
+        top: ‖A*‖_op.
+        size: ‖A*‖_F.
+        bound: the stability bound.
+        unit: flow time that passes in a step of learning rate 1, times the curvature of the cost.
+
+    Raises:
+        InvalidArgument: another rule, or a signal of zero.
+
+    References:
+        theory section 4, published settings.
+
+    Examples:
+        >>> published_rate("figure1", threshold=1.0, top=2.0, size=3.0, bound=1.0)[0]
+        0.1
+    """
+    checks.choice("learning_rate", rule, ("auto", "figure1"))
+    if top == 0:
+        raise checks.InvalidArgument(
+            "learning_rate", "be a number for this task", f"it is {rule!r}, and the task's signal is zero"
+        )
+    if rule == "figure1":
+        return 1 / (5 * top * unit), "1/(5‖A*‖_op), the published rate of Figure 1"
+    rate = float(figure2_rate(threshold, top=top, size=size, bound=bound, unit=unit))
+    if threshold > size:
+        why = "1/(50τ), the published rate of Figure 2 where τ > ‖A*‖_F"
+    else:
+        why = "1/(50‖A*‖_op), the published rate of Figure 2 where τ ≤ ‖A*‖_F"
+    return rate, why if rate < 0.5 * bound else f"half the stability bound, which {why} exceeds"
+
+
+def figure2_rate(threshold: Any, *, top: Any, size: Any, bound: Any, unit: Any = 1.0) -> Float[Any, "..."]:
+    """Return the published rate of Figure 2 for thresholds of any shape; arguments as in `published_rate`.
+
+    Examples:
+        >>> figure2_rate([1.0, 100.0], top=10.0, size=20.0, bound=[0.1, 0.01]).tolist()
+        [0.002, 0.0002]
+    """
+    xp, (tau, s, norm, limit, clock) = arrays(threshold, top, size, bound, unit)
+    lazy = tau > norm
+    rate = xp.where(lazy, 1 / (50 * xp.where(lazy, tau, 1.0)), 1 / (50 * s))
+    return xp.minimum(rate / clock, 0.5 * limit)

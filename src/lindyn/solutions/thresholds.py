@@ -1,0 +1,69 @@
+"""Thresholds as formulas: of a wide start, of a narrow one, and of a mode that is measured; for NumPy and JAX alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jaxtyping import Float
+
+from lindyn.support.namespaces import arrays
+
+
+def wide_threshold(variance_in: Any, variance_out: Any, width: Any) -> Float[Any, "..."]:
+    """Return τ = w(σ₁² + σ₂²)/2 of a start that is wider than d_in + d_out.
+
+    Args:
+        variance_in: σ₁² of an entry of W1.
+        variance_out: σ₂² of an entry of W2.
+        width: w.
+
+    References:
+        theory (2.1), (2.5).
+
+    Examples:
+        >>> float(wide_threshold(0.01, 0.03, 1000))
+        20.0
+    """
+    _, (first, second, w) = arrays(variance_in, variance_out, width)
+    return 0.5 * w * (first + second)
+
+
+def narrow_threshold(variance_in: Any, variance_out: Any, d_in: Any, d_out: Any) -> Float[Any, "..."]:
+    """Return τ = |σ₁²d_in − σ₂²d_out|/2 of a start that is narrower than both dimensions.
+
+    Args:
+        variance_in: σ₁² of an entry of W1 (LoRA: of √s·A).
+        variance_out: σ₂² of an entry of W2 (LoRA: of √s·B).
+        d_in: number of inputs.
+        d_out: number of outputs.
+
+    References:
+        theory (2.7).
+
+    Examples:
+        >>> float(narrow_threshold(2.0 / (3 * 768), 0.0, 768, 512))  # LoRA of scale s = 2, default A: s/6
+        0.3333333333333333
+    """
+    _, (first, second, inputs, outputs) = arrays(variance_in, variance_out, d_in, d_out)
+    return 0.5 * abs(first * inputs - second * outputs)
+
+
+def mode_threshold(strength: Any, kernel: Any) -> tuple[Float[Any, "..."], Float[Any, "..."]]:
+    """Return threshold and activity of a mode of A, τ = ½√(g² − 4m²) and 2m/g.
+
+    Args:
+        strength: m, the singular value of A.
+        kernel: g = ‖W1v‖² + ‖W2ᵀu‖² ≥ 2m in its singular vectors.
+
+    References:
+        theory (2.9).
+
+    Examples:
+        >>> tau, activity = mode_threshold(3.0, 10.0)
+        >>> float(tau), float(activity)
+        (4.0, 0.6)
+    """
+    xp, (m, g) = arrays(strength, kernel)
+    square = (g - 2 * m) * (g + 2 * m)
+    root = xp.where(square > 0, xp.sqrt(xp.where(square > 0, square, 1.0)), 0.0)
+    return 0.5 * root, xp.where(g > 0, 2 * m / xp.where(g > 0, g, 1.0), 0.0)
