@@ -1,18 +1,35 @@
-"""Factor pairs of a live PyTorch module: PEFT's LoRA layers, named pairs, linear layers that follow one another."""
+"""Factor pairs of a live PyTorch module: LoRA layers, named pairs, linear layers that follow one another.
+
+A pair is found once and read again at every `load` by its path from the module that was given, so that a tracker sees
+the parameter or layer that stands there now, and not the one that stood there when it was made.
+"""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from lindyn.inspection import recognition
 from lindyn.inspection.adapter_config import AdapterConfig
-from lindyn.inspection.adapters import as_matrix, short_name
-from lindyn.inspection.pairs import Factors, Pair, PairSpec, pairs_of, tied
+from lindyn.inspection.arrangement import arrange
+from lindyn.inspection.naming import plain_name
+from lindyn.inspection.pairs import Factors, Pair, PairSpec, pair_name, pairs_of, tied
+from lindyn.networks.live_layers import (
+    LoraLayer,
+    lora_layers,
+    memory_of,
+    numbers,
+    share_memory,
+    stored,
+    walk,
+)
 from lindyn.support import checks
 
 if TYPE_CHECKING:
@@ -21,42 +38,67 @@ if TYPE_CHECKING:
 _TRANSPARENT = ("Identity", "Dropout")
 
 
+class _Place(NamedTuple):
+    """Where a parameter stands: path of the module that has it, and its attribute there."""
+
+    path: str
+    attribute: str
+
+
 class ModuleTensors:
-    """Parameters of a live module, under all the names they have."""
+    """Parameters of a live module, under all the names they have, wrappers left out."""
 
     def __init__(self, module: nn.Module):
         self._module = module
-        self._parameters = dict(module.named_parameters(remove_duplicate=False))
+        self._places: dict[str, _Place] = {}
+        for path, seen, child in walk(module, repeated=True):
+            own = [name for name, _ in child.named_parameters(recurse=False, remove_duplicate=False)]
+            # a computed weight (weight norm, pruning) is named too, so that its pair can be refused by name
+            computed = [] if "weight" in own or not _is_layer(child) else ["weight"]
+            for name in (*computed, *own):
+                self._places[f"{seen}.{name}" if seen else name] = _Place(path, name)
 
     @property
     def names(self) -> list[str]:
         """Names of all parameters; tied ones appear under each of their names."""
-        return list(self._parameters)
+        return list(self._places)
 
     def read(self, name: str, *parts: slice) -> np.ndarray:
-        """Return a parameter, or the rows (and columns) asked for."""
-        if name not in self._parameters:
-            raise checks.InvalidArgument("source", f"have a parameter '{name}'", "it has none of that name")
-        return numbers_of(self._parameters[name], name, parts)
+        """Return a parameter as it is now, or the rows (and columns) asked for."""
+        return numbers(self._parameter(name), name, parts)
 
     def between(self, first: str, second: str) -> str | None:
         """Return what keeps two layers from being a product: one tensor twice, or a module in between."""
-        if first in self._parameters and self._parameters[first] is self._parameters.get(second):
-            return str(tied(first, second))
-        parent, _, one = first.removesuffix(".weight").rpartition(".")
-        other, _, two = second.removesuffix(".weight").rpartition(".")
-        container = self._module.get_submodule(parent) if parent == other else None
-        if type(container).__name__ != "Sequential":
+        if first != second and all(name in self._places for name in (first, second)):
+            try:
+                if share_memory(self._parameter(first), self._parameter(second)):
+                    return str(tied(first, second))
+            except checks.InvalidArgument as error:
+                return str(error)
+        return self._module_between(first.removesuffix(".weight"), second.removesuffix(".weight"))
+
+    def _parameter(self, name: str) -> Any:
+        if name not in self._places:
+            raise checks.InvalidArgument("source", f"have a parameter '{name}'", "it has none of that name")
+        place = self._places[name]
+        return stored(_submodule(self._module, place.path, name), name.rpartition(".")[0] or "it", place.attribute)
+
+    def _module_between(self, first: str, second: str) -> str | None:
+        parent, _, one = first.rpartition(".")
+        other, _, two = second.rpartition(".")
+        around = [child for _, seen, child in walk(self._module) if seen == parent and _is_sequence(child)]
+        if parent != other or not around:
             return None
-        children = dict(container.named_children())  # type: ignore[union-attr]
+        container = around[0]
+        children = dict(container.named_children())
         order = list(children)
         if one not in order or two not in order:
             return None
-        names = f"'{first}' and '{second}' are no product of two matrices"
+        names = f"'{first}.weight' and '{second}.weight' do not form a product of two matrices"
         if order.index(one) > order.index(two):
             return f"{names}: the second comes before the first."
         for child in order[order.index(one) + 1 : order.index(two)]:
-            kind = type(children[child]).__name__
+            kind = _kind(_within(children[child]))
             if kind not in _TRANSPARENT:
                 return f"{names}: {kind} ('{'.'.join(filter(None, (parent, child)))}') lies between them."
         return None
@@ -69,93 +111,150 @@ def module_pairs(module: nn.Module, specs: list[PairSpec], scale: float | None) 
         InvalidArgument: there is no pair; the sentence says what came nearest.
     """
     if specs:
-        tensors, config = ModuleTensors(module), getattr(module, "config", None)
-        known = {} if config is None or not hasattr(config, "to_dict") else config.to_dict()
-        return [pair for spec in specs for pair in pairs_of(tensors, spec, scale, known)]
+        tensors, config = ModuleTensors(module), _model_config(module)
+        return [p for spec in specs for p in pairs_of(tensors, _without_wrappers(spec), scale, config)]
     adapters = list(_lora_pairs(module, scale))
     if adapters:
         return adapters
     found: list[Pair] = []
     broken: list[str] = []
     tensors = ModuleTensors(module)
-    for name, child in module.named_modules():
-        if type(child).__name__ == "Sequential":
+    for _, name, child in walk(module):
+        if _is_sequence(child):
             for run in _linear_runs(name, child, broken):
                 if len(run) == 2:
                     found += pairs_of(tensors, (run[0], run[1]), scale, {})
                 else:
-                    chain = " → ".join(run)
-                    found.append(Pair(chain, partial(_refuse_chain, len(run))))
+                    found.append(Pair(" → ".join(run), partial(_refuse_chain, len(run))))
     if not found:
+        nearest = broken[0] if broken else _attributes_that_chain(module) or "it has none"
         raise checks.InvalidArgument(
             "source",
             "hold factor pairs: LoRA layers, or two linear layers in a row",
-            broken[0] if broken else "it has none",
+            nearest,
             "name the factors with `pair`",
         )
     return found
 
 
-def numbers_of(parameter: Any, name: str, parts: tuple[slice, ...] = ()) -> np.ndarray:
-    """Return a parameter's numbers as NumPy; refuse a quantised one, and one without data."""
-    value = parameter.detach()
-    if not value.is_floating_point() or value.element_size() < 2:
-        raise checks.InvalidArgument(
-            "source", "hold fp64, fp32, fp16 or bf16 factors", f"'{name}' is of type {value.dtype}, a quantised tensor"
-        )
-    if value.is_meta:
-        raise checks.InvalidArgument(
-            "source", "hold numbers", f"'{name}' is on the meta device", "load the weights first"
-        )
-    value = (value[parts] if parts else value).cpu()
-    return np.asarray((value.float() if value.element_size() == 2 else value).numpy())
-
-
 def _lora_pairs(module: nn.Module, scale: float | None) -> Iterator[Pair]:
-    configs = getattr(module, "peft_config", {})
-    layers = [(name, m) for name, m in module.named_modules() if hasattr(m, "lora_A") and hasattr(m, "scaling")]
-    found = []
-    for name, layer in layers:
-        for first, second, embedding in (("lora_A", "lora_B", False), ("lora_embedding_A", "lora_embedding_B", True)):
-            for adapter, one in getattr(layer, first, {}).items():
-                two = getattr(layer, second)[adapter]
-                weights = (one, two) if embedding else (one.weight, two.weight)
-                found.append((name, adapter, weights, layer, embedding))
-    several = len({adapter for _, adapter, *_ in found}) > 1
-    users = Counter(id(weight) for _, _, weights, *_ in found for weight in weights)
-    for name, adapter, weights, layer, embedding in found:
-        config = configs.get(adapter) if isinstance(configs, dict) else None
-        known = None if config is None else AdapterConfig.of(_plain(config))
-        law = None if known is None else known.law
-        yield Pair(
-            name=short_name(name) + (f" [{adapter}]" if several else ""),
-            load=partial(_load, name, weights, layer, adapter, scale, shared=max(users[id(w)] for w in weights) > 1),
-            law=recognition.EMBEDDING if embedding and law == recognition.KAIMING else law,
-            notes=() if known is None else known.notes,
+    found = lora_layers(module)
+    several = len({layer.adapter for layer in found}) > 1
+    users = Counter(key for layer in found for key in _memories(layer))
+    known: dict[int, AdapterConfig] = {}
+    for layer in found:
+        config = None
+        if layer.config is not None:
+            config = known.setdefault(id(layer.config), AdapterConfig.of(plain_config(layer.config)))
+        shared = any(users[key] > 1 for key in _memories(layer))
+        law = None if config is None else config.law
+        shown = layer.adapter if several else ""
+        pair = Pair(
+            name=pair_name(layer.name, shown),
+            load=partial(_load, module, layer, scale, shared=shared),
+            law=recognition.EMBEDDING if layer.is_embedding and law == recognition.KAIMING else law,
+            notes=_notes(layer) if config is None else config.notes,
+            module=layer.name,
+            adapter=layer.adapter,
         )
+        if layer.experts == 1:
+            yield pair
+            continue
+        for expert in range(layer.experts):
+            load = partial(_load, module, layer, scale, shared=shared, expert=expert)
+            yield replace(pair, name=pair_name(layer.name, shown, expert), load=load, expert=expert)
+
+
+def _memories(layer: LoraLayer) -> list[tuple[int, int, int]]:
+    try:
+        return [key for key in map(memory_of, layer.factors()) if key is not None]
+    except checks.InvalidArgument:
+        return []
+
+
+def _notes(layer: LoraLayer) -> tuple[str, ...]:
+    """What the layer itself shows where no config is around it."""
+    notes = []
+    if layer.is_dora:
+        notes.append("DoRA rescales the columns of W + s·BA: the modes are those of s·BA before that")
+    if layer.dropout:
+        notes.append(f"dropout {layer.dropout:g}: its noise moves the imbalance, which the theory conserves")
+    return tuple(notes)
 
 
 def _load(
-    name: str, weights: tuple[Any, Any], layer: Any, adapter: str, scale: float | None, *, shared: bool
+    module: nn.Module, found: LoraLayer, scale: float | None, *, shared: bool, expert: int | None = None
 ) -> Factors:
-    if shared:
-        raise tied(f"a factor of {name}", "one of another layer")
-    first, second = (numbers_of(weight, f"{name}.{side}") for weight, side in zip(weights, "AB", strict=True))
-    s = float(layer.scaling[adapter]) if scale is None else scale
-    return Factors(as_matrix(first, 0), as_matrix(second, 1), s, float(layer.lora_alpha[adapter]))
+    layer = replace(found, layer=_submodule(module, found.path, found.name))
+    if shared or share_memory(*layer.factors()):
+        raise tied(f"a factor of {layer.name}", "another factor")
+    first, second = layer.tensors()
+    stacked = expert is not None
+    arrangement = arrange(first.shape, second.shape, layer.name, rank=layer.rank if stacked else None, experts=stacked)
+    first, second = arrangement.select(first, second, expert)
+    return Factors(first, second, layer.scale if scale is None else scale, layer.alpha)
 
 
-def _plain(config: Any) -> dict[str, Any]:
+def plain_config(config: Any) -> dict[str, Any]:
+    """Return the content of a PEFT config, as its JSON file would hold it."""
     content = dict(config.to_dict())
     return {**content, "peft_type": str(getattr(content.get("peft_type"), "value", content.get("peft_type")))}
+
+
+def _model_config(module: nn.Module) -> dict[str, Any]:
+    """Content of the first model's config within a module, {} if there is none."""
+    for _, _, child in walk(module):
+        config = vars(child).get("config")
+        if hasattr(config, "to_dict"):
+            return dict(config.to_dict())
+    return {}
+
+
+def _without_wrappers(spec: PairSpec) -> PairSpec:
+    """The same names as the tensors have them: the prefixes of wrappers may be written or not."""
+    if isinstance(spec, str):
+        return re.sub(r"((?:first|second)\s*=\s*)([^,=\[]+)", lambda m: m[1] + plain_name(m[2]), spec)
+    return tuple(plain_name(name) if isinstance(name, str) else name for name in spec)  # type: ignore[return-value]
+
+
+def _submodule(module: nn.Module, path: str, name: str) -> Any:
+    try:
+        return module.get_submodule(path)
+    except AttributeError:
+        raise checks.InvalidArgument(
+            "source", f"still have its layer '{name}'", "there is no such layer any more", "make the tracker anew"
+        ) from None
+
+
+def _is_layer(module: Any) -> bool:
+    """A layer whose class promises a `weight`: linear, convolution, embedding, and their parametrised forms."""
+    from torch import nn
+
+    return isinstance(module, nn.Linear | nn.Embedding | nn.Conv1d | nn.Conv2d | nn.Conv3d)
+
+
+def _is_sequence(module: Any) -> bool:
+    from torch import nn
+
+    return isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward
+
+
+def _kind(module: Any) -> str:
+    """Class name of a layer; "Linear" for every class that computes as nn.Linear does (FSDP, parametrised)."""
+    from torch import nn
+
+    if isinstance(module, nn.Linear) and type(module).forward is nn.Linear.forward:
+        return "Linear"
+    return type(module).__name__
 
 
 def _linear_runs(name: str, container: Any, broken: list[str]) -> Iterator[list[str]]:
     """Names of linear layers that follow one another with nothing in between, two or more at a time."""
     run: list[str] = []
     last: tuple[str, str] | None = None
-    for child, layer in container.named_children():
-        path, kind = ".".join(filter(None, (name, child))), type(layer).__name__
+    for child, element in container.named_children():
+        layer = _within(element)
+        path, kind = ".".join(filter(None, (name, child))), _kind(layer)
         if kind == "Linear":
             if not run and last is not None:
                 broken.append(f"{last[1]} lies between '{last[0]}' and '{path}'")
@@ -167,6 +266,25 @@ def _linear_runs(name: str, container: Any, broken: list[str]) -> Iterator[list[
             run = []
     if len(run) > 1:
         yield run
+
+
+def _within(element: Any) -> Any:
+    """The layer inside a chain of wrappers, such as a compiled nn.Linear; the element itself where it is none."""
+    inside = [(seen, module) for _, seen, module in walk(element)]
+    return inside[-1][1] if all(seen == "" for seen, _ in inside) else element
+
+
+def _attributes_that_chain(module: nn.Module) -> str | None:
+    """Two linear layers of one module whose shapes chain: what lies between them, only `forward` knows."""
+    for _, name, child in walk(module):
+        if _is_sequence(child):
+            continue
+        linear = [(key, layer) for key, layer in child.named_children() if _kind(layer) == "Linear"]
+        for (one, first), (two, second) in pairwise(linear):
+            if first.out_features == second.in_features:
+                a, b = (".".join(filter(None, (name, key))) for key in (one, two))
+                return f"'{a}' and '{b}' chain by their shapes only, and what lies between them is not known"
+    return None
 
 
 def _refuse_chain(count: int) -> Factors:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from lindyn.inspection.modules import module_pairs, numbers_of
+from lindyn.inspection.modules import module_pairs
 from lindyn.inspection.pairs import Factors, Pair, PairSpec, tied, with_column
 from lindyn.inspection.records import OF_MODES, OF_PAIRS, crossings, load_tracking, tracking_dataset
+from lindyn.networks.live_layers import numbers
 from lindyn.networks.pair_modes import factor_modes, imbalance_drift
 from lindyn.support import checks
 from lindyn.support.storage import whole
@@ -351,9 +352,9 @@ def _given(name: str, factors: Any, scale: float | None) -> Pair:
 
 def _load(name: str, layers: Sequence[Any], scale: float) -> Factors:
     first, second = (
-        numbers_of(layer.weight if isinstance(layer, nn.Linear) else layer, f"{name}, {side}")
+        numbers(layer.weight if isinstance(layer, nn.Linear) else layer, f"{name}, {side}")
         for side, layer in zip(("first", "second"), layers, strict=True)
     )
     if isinstance(layers[0], nn.Linear) and layers[0].bias is not None:
-        first = with_column(first, numbers_of(layers[0].bias, f"{name}, bias"))
+        first = with_column(first, numbers(layers[0].bias, f"{name}, bias"))
     return Factors(first, second, scale)
