@@ -5,7 +5,7 @@ DEMO_OUT ?= demo
 # two test processes, each with one thread: products of two pools that fight for two cores take ten times as long
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 XLA_FLAGS=--xla_cpu_multi_thread_eigen=false $(BIN)/python -m pytest -n 2
 
-.PHONY: demo test fast lint types bench clean
+.PHONY: demo test fast lint types docs bench clean
 
 .venv/base: pyproject.toml
 	test -d .venv || $(PYTHON) -m venv .venv
@@ -37,8 +37,15 @@ lint: .venv/dev
 types: .venv/dev
 	$(BIN)/mypy
 
+docs/node_modules: docs/package-lock.json
+	cd docs && npm ci --no-audit --no-fund --silent
+	touch $@
+
+docs: .venv/dev docs/node_modules  ## the site, into docs/_build; a warning is an error
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
+
 bench: .venv/dev  ## speed and memory against the published algorithm, in one run
 	$(BIN)/python -m benchmarks.run
 
 clean:
-	rm -rf .venv demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv docs/_build docs/api docs/gallery docs/node_modules demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
