@@ -33,6 +33,7 @@ fast: .venv/dev  ## the fast lane: all but the slow tests and the documents
 lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 
 types: .venv/dev
 	$(BIN)/mypy

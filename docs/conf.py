@@ -31,7 +31,7 @@ extensions = [
     "sphinxcontrib.bibtex",
     "sphinx_copybutton",
 ]
-exclude_patterns = ["_build", "node_modules", "README.md", "sg_execution_times.rst", "gallery/sg_execution_times.rst"]
+exclude_patterns = ["_build", "node_modules", "README.md", "**/sg_execution_times.rst"]
 nitpicky = False
 default_role = "code"
 numfig = True
