@@ -189,16 +189,16 @@ def test_a_resumed_tracker_keeps_its_start_and_refuses_other_pairs(tmp_path):
     assert again.count == 4
     again.record()
     xr.testing.assert_allclose(again.dataset, tracker.dataset)
-    with pytest.raises(FileExistsError, match="resume=True"):
+    with pytest.raises(ld.InvalidArgument, match="resume=True"):
         RegimeTracker({"a": tuple(model)}, path=path)
     with pytest.raises(ld.InvalidArgument, match="'b' differs"):
         RegimeTracker({"a": tuple(model), "b": tuple(layers())}, path=path, resume=True)
     with pytest.raises(ld.InvalidArgument, match="width of a was 3, is 4"):
         RegimeTracker({"a": tuple(layers(width=4))}, path=path, resume=True)
     (tmp_path / "other").mkdir()
-    with pytest.raises(ValueError, match="holds no record that a tracker wrote"):
+    with pytest.raises(ld.InvalidArgument, match="must hold a record of a tracker that lindyn wrote"):
         load_tracking(tmp_path / "other")
-    with pytest.raises(FileNotFoundError, match="no record"):
+    with pytest.raises(ld.InvalidArgument, match="there is nothing at"):
         load_tracking(tmp_path / "nothing")
     with pytest.raises(ld.InvalidArgument, match="`path` must be given to save"):
         RegimeTracker(model).save()

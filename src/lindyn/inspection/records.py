@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lindyn._version import __version__
-from lindyn.support import checks
+from lindyn.support import storage
 from lindyn.support.labels import OF_STATES
 
 if TYPE_CHECKING:
     import xarray
 
+RECORD = "record of a tracker"
 OF_MODES = ("singular_values", "thresholds", "activities")
 OF_PAIRS = ("nominal_threshold", "active_modes", "imbalance_drift", "stable_rank")
 
@@ -42,7 +43,7 @@ def tracking_dataset(
             variables[name] = (dims, stacked, OF_STATES[name].attributes)
     modes = variables["singular_values"][1].shape[2]
     coordinates: dict[str, Any] = {
-        "pair": ("pair", np.array(list(pairs), dtype=object)),
+        "pair": ("pair", storage.as_object_array(pairs)),
         "step": ("step", np.array(steps, dtype=np.int64), OF_STATES["step"].attributes),
         "mode": ("mode", np.arange(1, modes + 1), OF_STATES["mode"].attributes),
     }
@@ -54,25 +55,27 @@ def tracking_dataset(
 
 
 def load_tracking(path: str | Path) -> xarray.Dataset:
-    """Read the records that a tracker has saved; needs no PyTorch.
+    """Read the records that a tracker has saved; needs no PyTorch. Every part is compared with its checksum.
 
     Raises:
-        FileNotFoundError: there is nothing at the path.
-        ValueError: it is no record of a tracker.
+        InvalidArgument: there is nothing at the path, something else, or a record of which parts are damaged; the
+            message names them.
     """
-    import xarray as xr
+    return load_with_start(path)[0]
 
-    if not Path(path).exists():
-        raise FileNotFoundError(f"There is no record of a tracker at {path}.")
+
+def load_with_start(path: str | Path) -> tuple[xarray.Dataset, xarray.Dataset]:
+    """Read the records, and the factors with which they began: "first_0", "second_0", "first_1" …"""
+    dataset, start = storage.read(path, RECORD, groups=("", "start"))
     try:
-        dataset = xr.open_zarr(path, consolidated=False).load()
-        json.loads(dataset.attrs["lindyn"])
-        missing = [name for name in (*OF_MODES, *OF_PAIRS, "crossing_step") if name not in dataset]
-        if missing:
-            raise KeyError(missing[0])
+        info = storage.json_object(dataset.attrs["lindyn"], "record")
+        if not all(isinstance(info[name], int | float) for name in ("every", "count", "seconds")):
+            raise ValueError("its counts are not numbers")
+        for name in (*OF_MODES, *OF_PAIRS, "crossing_step", "d_out", "d_in", "width", "scale"):
+            dataset[name]
     except Exception as error:
-        raise ValueError(f"{path} holds no record that a tracker wrote: {checks.one_line(error)}.") from error
-    return dataset
+        raise storage.unreadable(Path(path), RECORD, error) from error
+    return dataset, start
 
 
 def crossings(dataset: xarray.Dataset) -> xarray.DataArray:

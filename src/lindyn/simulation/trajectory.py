@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
-from lindyn.support import checks
+from lindyn.support import checks, storage
+from lindyn.support.labels import OF_STATES
 from lindyn.support.provenance import Provenance
-from lindyn.support.storage import whole
 
 if TYPE_CHECKING:
     import xarray
@@ -105,75 +106,76 @@ class Trajectory:
         return "\n".join(lines)
 
     def to_xarray(self) -> xarray.Dataset:
-        """Return an xarray Dataset along "time", the step as a second coordinate, with units and settings."""
+        """Return an xarray Dataset along "time", the step as a second coordinate, with units and settings.
+
+        A dimension that another observable has at another length is called DIMENSION_of_NAME, and an observable that
+        has the name of a coordinate or dimension NAME_observable.
+        """
         import xarray as xr
 
-        sizes: dict[str, int] = {}
-        variables = {}
+        sizes = {"time": len(self)}
+        dims: dict[str, list[str]] = {}
         for name, v in self.variables.items():
-            # a dimension that another observable has at another length gets a name of its own
-            lengths = self.data[name].shape[1:]
-            dims = [
-                d if sizes.setdefault(d, n) == n else f"{d}_of_{name}" for d, n in zip(v.dims, lengths, strict=True)
-            ]
-            variables[name] = (
-                ("time", *dims),
-                self.data[name],
-                {"long_name": v.description, "units": v.unit},
-            )
-        coordinates = {
-            "time": ("time", self.time, {"long_name": "flow time (learning rate × step)", "units": "1/target"}),
-            "step": ("time", self.step, {"long_name": "gradient-descent step", "units": "1"}),
+            dims[name] = []
+            for d, n in zip(v.dims, self.data[name].shape[1:], strict=True):
+                taken = d == "time" or d in dims[name] or sizes.setdefault(d, n) != n
+                dims[name].append(f"{d}_of_{name}" if taken else d)
+        arrays = _array_names(self.data, {"time", "step", *(d for ds in dims.values() for d in ds)})
+        variables = {
+            arrays[name]: (("time", *dims[name]), self.data[name], {"long_name": v.description, "units": v.unit})
+            for name, v in self.variables.items()
         }
-        return xr.Dataset(variables, coords=coordinates, attrs={"lindyn": json.dumps(self.info.as_dict())})
+        coordinates = {
+            name: ("time", values, OF_STATES[name].attributes)
+            for name, values in (("time", self.time), ("step", self.step))
+        }
+        observables = [{"name": n, "array": arrays[n], **asdict(v)} for n, v in self.variables.items()]
+        attributes = {"lindyn": json.dumps(self.info.as_dict()), "observables": json.dumps(observables)}
+        return xr.Dataset(variables, coords=coordinates, attrs=attributes)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the trajectory as a zarr store (a folder), whole or not at all.
+        """Write the trajectory as a zarr store (a folder), whole or not at all, with a checksum of every part.
 
         Args:
             path: the folder; by habit it ends in ".zarr".
-            overwrite: replace an existing one.
+            overwrite: replace what an earlier `save` wrote there; nothing else is ever deleted.
 
         Raises:
-            FileExistsError: the path exists and `overwrite` is not set.
+            InvalidArgument: the path exists and `overwrite` is not set, or it holds what lindyn did not write, or it
+                names a file format, such as "run.nc".
             OSError: the folder cannot be written.
         """
+        import xarray as xr
+
         path = Path(path)
-        if path.exists() and not overwrite:
-            raise FileExistsError(f"{path} exists; pass overwrite=True to replace it.")
-        data = self.to_xarray()
+        datasets = {"": self.to_xarray(), "final": xr.Dataset()}
         if self.final is not None:
             matrix = self.final if isinstance(self.final, np.ndarray) else self.final.matrix
-            data["final_matrix"] = (("row", "column"), matrix, {"long_name": "A at the end", "units": "target"})
-        with whole(path) as part:
-            data.to_zarr(part, mode="w", consolidated=False)
+            label = {"long_name": "A at the end", "units": "target"}
+            datasets["final"] = xr.Dataset({"matrix": (("row", "column"), matrix, label)})
+        storage.write(path, "trajectory", datasets, overwrite=overwrite)
         return path
 
     @staticmethod
     def load(path: str | Path) -> Trajectory:
-        """Read what `save` wrote.
+        """Read what `save` wrote; every part is compared with its checksum.
 
         Raises:
-            FileNotFoundError: there is nothing at the path.
-            ValueError: it is not a trajectory.
+            InvalidArgument: there is nothing at the path, something else, or a trajectory of which parts are
+                damaged; the message names them.
         """
-        import xarray as xr
-
-        if not Path(path).exists():
-            raise FileNotFoundError(f"There is no trajectory at {path}.")
+        data, end = storage.read(path, "trajectory", groups=("", "final"))
         try:
-            data = xr.open_zarr(path, consolidated=False).load()
-            info = Provenance.from_dict(json.loads(data.attrs["lindyn"]))
+            info = Provenance.from_dict(storage.json_object(data.attrs["lindyn"], "record"))
+            arrays, variables = {}, {}
+            for held in json.loads(data.attrs["observables"]):
+                name = str(held["name"])
+                arrays[name] = data[held["array"]].values
+                variables[name] = Variable(tuple(map(str, held["dims"])), str(held["description"]), str(held["unit"]))
+            final = end["matrix"].values if "matrix" in end else None
+            return Trajectory(data["time"].values, data["step"].values, arrays, variables, info, final)
         except Exception as error:
-            raise ValueError(f"{path} holds no trajectory that lindyn wrote: {error}") from error
-        final = data["final_matrix"].values if "final_matrix" in data else None
-        names = [str(n) for n in data.data_vars if n != "final_matrix"]
-        variables = {
-            n: Variable(tuple(map(str, data[n].dims[1:])), str(data[n].attrs["long_name"]), str(data[n].attrs["units"]))
-            for n in names
-        }
-        arrays = {n: data[n].values for n in names}
-        return Trajectory(data["time"].values, data["step"].values, arrays, variables, info, final)
+            raise storage.unreadable(Path(path), "trajectory", error) from error
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the errors against step (or time); see `lindyn.plots` for more."""
@@ -190,6 +192,18 @@ class Trajectory:
     def relabelled(self, **info: Any) -> Trajectory:
         """Return the same trajectory with fields of `info` replaced."""
         return replace(self, info=replace(self.info, **info))
+
+
+def _array_names(names: Iterable[str], taken: set[str]) -> dict[str, str]:
+    """Return a name for the array of each observable that no coordinate, dimension or other observable has."""
+    found: dict[str, str] = {}
+    for name in names:
+        array = name
+        while array in taken:
+            array += "_observable"
+        found[name] = array
+        taken = taken | {array}
+    return found
 
 
 @dataclass(frozen=True)

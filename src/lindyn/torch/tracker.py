@@ -14,11 +14,10 @@ import numpy as np
 
 from lindyn.inspection.modules import module_pairs
 from lindyn.inspection.pairs import Factors, Pair, PairSpec, tied, with_column
-from lindyn.inspection.records import OF_MODES, OF_PAIRS, crossings, load_tracking, tracking_dataset
+from lindyn.inspection.records import OF_MODES, OF_PAIRS, RECORD, crossings, load_with_start, tracking_dataset
 from lindyn.networks.live_layers import numbers
 from lindyn.networks.pair_modes import factor_modes, imbalance_drift
-from lindyn.support import checks
-from lindyn.support.storage import whole
+from lindyn.support import checks, storage
 
 try:
     import torch
@@ -58,8 +57,8 @@ class RegimeTracker:
         live: show a table in the terminal, refreshed at each record, until `close`.
 
     Raises:
-        InvalidArgument: no pairs, factors that do not chain or cannot be read; on resuming, a record of other pairs.
-        FileExistsError: there is a record at `path`, and `resume` is not set.
+        InvalidArgument: no pairs, factors that do not chain or cannot be read; a record at `path` without `resume`; on
+            resuming, a record of other pairs, or one of which parts are damaged.
 
     Warns:
         TrackingWarning: weights have become NaN or infinite; the record holds NaN there.
@@ -112,9 +111,11 @@ class RegimeTracker:
             name: dict(zip(_PAIR_FIELDS, size, strict=True)) for name, size in zip(measured, sizes, strict=True)
         }
         self._modes = max(len(m.singular_values) for m in measured.values())
-        exists = self.path is not None and self.path.exists()
+        exists = self.path is not None and storage.standing(self.path).exists()
         if exists and not resume:
-            raise FileExistsError(f"{self.path} holds a record; pass resume=True to go on with it, or another path.")
+            raise checks.InvalidArgument(
+                "path", "not hold a record", f"{self.path} does", "pass resume=True to go on with it, or another path"
+            )
         if exists and self.path is not None:
             self._restore(self.path)
         else:
@@ -211,7 +212,7 @@ class RegimeTracker:
         Save it with every checkpoint of the model: a tracker resumed from it then goes on without loss.
 
         Raises:
-            InvalidArgument: no path, here or at the beginning.
+            InvalidArgument: no path, here or at the beginning, or one that holds what no tracker wrote.
         """
         import xarray as xr
 
@@ -223,15 +224,11 @@ class RegimeTracker:
             for i, factors in enumerate(self._starts.values())
             for side, factor in zip(("first", "second"), factors, strict=True)
         }
-        with whole(target) as part:
-            self.dataset.to_zarr(part, mode="w", consolidated=False)
-            xr.Dataset(starts).to_zarr(part, group="start", mode="a", consolidated=False)
+        storage.write(target, RECORD, {"": self.dataset, "start": xr.Dataset(starts)}, overwrite=True)
         return target
 
     def _restore(self, path: Path) -> None:
-        import xarray as xr
-
-        saved = load_tracking(path)
+        saved, starts = load_with_start(path)
         names = [str(name) for name in saved["pair"].values]
         if names != list(self._info):
             other = next((n for n in (*names, *self._info) if (n in names) != (n in self._info)), names[0])
@@ -247,7 +244,6 @@ class RegimeTracker:
                     f"be those of the record in {path}",
                     f"{field} of {name} was {there[field]}, is {info[field]}",
                 )
-        starts = xr.open_zarr(path, group="start", consolidated=False).load()
         self._starts = {
             name: (starts[f"first_{i}"].values, starts[f"second_{i}"].values) for i, name in enumerate(names)
         }
