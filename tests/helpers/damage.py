@@ -8,6 +8,20 @@ def files_of(root):
     return sorted(p for p in root.rglob("*") if p.is_file())
 
 
+def contents(root):
+    return {p: p.read_bytes() for p in files_of(root)}
+
+
+def mend(root, whole):
+    """Put back the contents that a folder had."""
+    for path in set(files_of(root)) - set(whole):
+        path.unlink()
+    for path, data in whole.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists() or path.read_bytes() != data:
+            path.write_bytes(data)
+
+
 def flip(rng, root):
     """Flip one bit of one file."""
     chosen = rng.choice([p for p in files_of(root) if p.stat().st_size])

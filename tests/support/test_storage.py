@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import warnings
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import xarray as xr
 import zarr
 
 import lindyn as ld
-from helpers.damage import DAMAGES
+from helpers.damage import DAMAGES, contents, mend
 from lindyn.inspection.records import OF_MODES, OF_PAIRS, RECORD, load_tracking, tracking_dataset
 from lindyn.simulation.observables import Observable
 from lindyn.support import storage
@@ -45,18 +44,17 @@ def whole_stores(home, run):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["trajectory", "tracker"])
-def test_each_of_150_random_damages_is_refused_by_the_name_of_what_is_damaged(kind, run, tmp_path):
+def test_each_of_100_random_damages_is_refused_by_the_name_of_what_is_damaged(kind, run, tmp_path):
     whole, load = whole_stores(tmp_path, run)[kind]
     load(whole)
+    held = contents(whole)
     rng = np.random.default_rng(0)
-    hurt = tmp_path / "hurt.zarr"
-    for number in range(150):
-        shutil.copytree(whole, hurt)
-        place = DAMAGES[number % len(DAMAGES)](rng, hurt).relative_to(hurt).as_posix()
+    for number in range(100):
+        place = DAMAGES[number % len(DAMAGES)](rng, whole).relative_to(whole).as_posix()
         with pytest.raises(ld.InvalidArgument) as refusal:
-            load(hurt)
+            load(whole)
         assert place in str(refusal.value), f"{number}: {place}"
-        shutil.rmtree(hurt)
+        mend(whole, held)
 
 
 def test_observables_keep_names_order_dtypes_and_dimensions_whatever_they_are_called(tmp_path):
