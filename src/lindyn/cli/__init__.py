@@ -1,4 +1,4 @@
-"""The command line: `lindyn demo`, `simulate`, `predict`, `regime`, `phase-diagram`, `inspect`."""
+"""The command line `lindyn`: one file a command, each loaded when it is asked for."""
 
 from lindyn.cli.app import main
 

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
-from lindyn.advice import Advice
-from lindyn.advice import advise as run_advice
 from lindyn.cli import options as o
-from lindyn.cli.output import console, prepare_folder, print_json, write_results
+from lindyn.cli import output
+
+if TYPE_CHECKING:
+    from lindyn.advice import Advice
 
 EXAMPLES = (
-    "Examples:  lindyn advise --dim 200 --rank 5 --noise 1 --steps 750   |   "
-    "lindyn advise --target observed.npy --width 1000 --out advice   |   "
-    "lindyn advise --rows 512 --columns 768 --rank 3 --width 8   (a LoRA pair)   |   "
-    "lindyn advise --gradient gradient.npy --width 16 --curvature 2e-4 --json"
+    "lindyn advise --dim 200 --rank 5 --noise 1 --steps 750",
+    "lindyn advise --target observed.npy --width 1000 --out advice",
+    "lindyn advise --rows 512 --columns 768 --rank 3 --width 8",
+    "lindyn advise --gradient gradient.npy --width 16 --curvature 2e-4 --json",
 )
 
 
 def advise(
+    ctx: typer.Context,
     dim: o.Dim = None,
     rows: o.Rows = None,
     columns: o.Columns = None,
@@ -30,7 +31,11 @@ def advise(
     target: o.Target = None,
     gradient: Annotated[
         Path | None,
-        typer.Option(help="Gradient of the cost in A at A = 0 (.npy or .csv), instead.", rich_help_panel=o.TASK),
+        typer.Option(
+            help="Gradient of the cost in A at A = 0, instead: a file as for --target.",
+            rich_help_panel=o.TASK,
+            metavar="FILE",
+        ),
     ] = None,
     noise: Annotated[
         float | None,
@@ -63,11 +68,13 @@ def advise(
     force: o.Force = False,
 ) -> None:
     """Advise before training: how to start, how fast to learn, when to stop, what to expect, what depth costs."""
-    prepare_folder(out, force)
-    matrix = None if target is None else o.matrix_from("target", target)
-    slope = None if gradient is None else o.matrix_from("gradient", gradient)
-    sized = any(v is not None for v in (dim, rows, columns))
-    shape = o.shape_of(dim, rows, columns) if sized or (matrix is None and slope is None) else None
+    from lindyn.advice import advise as run_advice
+
+    typed = o.given(ctx)
+    _check_options(typed)
+    output.prepare_folder(out, force)
+    matrix, slope = o.matrix_from("target", target), o.matrix_from("gradient", gradient)
+    shape = o.shape_of(dim, rows, columns) if matrix is None and slope is None else None
     advice = run_advice(
         shape,
         rank=rank,
@@ -85,58 +92,93 @@ def advise(
     )
     summary = advice.as_dict()
     if out is not None:
-        write_results(out, summary, advice.plot(), "trade_off.png")
+        output.write_results(out, summary, {"trade_off.png": advice.plot()})
     if as_json:
-        print_json(summary)
+        output.print_json(summary)
     else:
         _print(advice)
 
 
+def _check_options(typed: set[str]) -> None:
+    """Refuse options that are missing, or that would change nothing beside the others."""
+    if "out" not in typed:
+        o.idle(typed, ("force",), "without `out`")
+    matrices = typed & {"target", "gradient"}
+    if matrices:
+        told = " and ".join(f"`{name}`" for name in sorted(matrices))
+        o.idle(typed, ("dim", "rows", "columns", "rank", "singular_values", "scale"), f"with {told}")
+        return
+    o.require(
+        (bool(typed & {"dim", "rows", "columns"}), "`dim` (or `rows` and `columns`, or `target`, or `gradient`)"),
+        (bool(typed & {"rank", "singular_values"}), "`rank` (or `singular_values`)"),
+    )
+
+
 def _print(advice: Advice) -> None:
-    facts = Table(title="Advice", show_header=False, title_justify="left")
-    for label, text in advice.facts():
-        facts.add_row(label, text)
-    console.print(facts)
-    starts = Table("start", "layers", "settings", "η", "accuracy", title="How to start there", title_justify="left")
-    for start in advice.starts:
-        settings = "\n".join(f"{name} = {_shown(value)}" for name, value in start.settings.items())
-        starts.add_row(start.name, start.how, settings, f"{start.learning_rate:.4g}", start.accuracy)
-    console.print(starts)
-    modes = Table(
-        "signal mode", "s of the signal", "s of the target", "activity", "crosses τ", "half learned", "90 % learned",
-        title="Steps to learn each mode", title_justify="left",
-    )  # fmt: skip
-    for k, m in enumerate(advice.modes, start=1):
-        steps = ("never" if s is None else f"{s:.0f}" for s in (m.crossing_step, m.half_step, m.learned_step))
-        modes.add_row(str(k), f"{m.signal:.4g}", f"{m.target:.4g}", f"{m.activity:.3f}", *steps)
-    console.print(modes)
-    limits = Table("condition", "status", "remark", title="Constraints", title_justify="left")
+    output.print_facts("Recommendation", advice.facts())
+    starts = [
+        [
+            start.name,
+            start.how,
+            "\n".join(f"{name} = {_shown(value)}" for name, value in start.settings.items()),
+            f"{start.learning_rate:.4g}",
+            start.accuracy,
+        ]
+        for start in advice.starts
+    ]
+    output.print_table(
+        "How to start there", ["start", "layers", "settings", "η", "accuracy"], starts, prose=("layers", "accuracy")
+    )
+    modes = [
+        [
+            str(k),
+            f"{m.signal:.4g}",
+            f"{m.target:.4g}",
+            f"{m.activity:.3f}",
+            *("never" if s is None else f"{s:.0f}" for s in (m.crossing_step, m.half_step, m.learned_step)),
+        ]
+        for k, m in enumerate(advice.modes, start=1)
+    ]
+    output.print_table(
+        "Steps to learn each mode",
+        ["mode", "s of the signal", "s of the target", "activity", "crosses τ", "half learned", "90 % learned"],
+        modes,
+    )
     colours = {"satisfied": "green", "binding": "yellow", "violated": "red"}
-    for c in advice.constraints:
-        limits.add_row(c.condition, f"[{colours[c.status]}]{c.status}[/]", c.remark)
-    console.print(limits)
+    output.print_table(
+        "Conditions",
+        ["condition", "status", "remark"],
+        [[c.condition, (c.status, colours.get(c.status, "")), c.remark] for c in advice.constraints],
+        prose=("remark",),
+    )
+    _print_trade_off(advice)
+    output.say("Assumptions", style="bold")
+    for line in (*advice.assumptions, *(f"note: {n}" for n in advice.notes)):
+        output.say(f"• {line}")
+
+
+def _print_trade_off(advice: Advice) -> None:
     law = ["η"] if advice.narrow else ["σ²", "w"]
-    rows = Table(
-        "τ/s_K", "phase", *law, "test error", "stable rank", "steps (ratio)",
-        title="The price of going deeper into the active regime", title_justify="left",
-        caption="s_K: smallest signal mode of the target; best step at each τ, without a budget, and its ratio to the "
-        "recommended; dim: over the budget", caption_justify="left",
-    )  # fmt: skip
+    rows = []
     for d in advice.trade_off:
-        numbers = [d.learning_rate] if d.variance is None else [d.variance, d.width]
-        rows.add_row(
+        numbers: list[float] = [d.learning_rate] if d.variance is None else [d.variance, d.width]
+        cells = [
             f"{d.depth:g}",
             d.phase,
             *(f"{n:.1e}" for n in numbers),
             f"{d.test_error:.4f}",
             f"{d.stable_rank:.2f}",
             f"{d.steps:,} ({d.price:.2f})",
-            style=None if d.within_budget else "dim",
-        )
-    console.print(rows)
-    console.print("Assumptions", style="bold")
-    for line in (*advice.assumptions, *(f"note: {n}" for n in advice.notes)):
-        console.print(f"  • {line}", highlight=False)
+        ]
+        style = "" if d.within_budget else "dim"
+        rows.append([(cell, style) for cell in (*cells, "yes" if d.within_budget else "no")])
+    output.print_table(
+        "The price of going deeper into the active regime",
+        ["τ/s_K", "phase", *law, "test error", "stable rank", "steps (ratio)", "in budget"],
+        rows,
+        caption="s_K: smallest signal mode of the target; steps: the best at each τ without a budget, and its ratio to "
+        "the recommended",
+    )
 
 
 def _shown(value: Any) -> str:

@@ -9,18 +9,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
 from lindyn.cli import options as o
-from lindyn.cli.output import console, errors_console, prepare_folder, print_json
-from lindyn.support import checks
+from lindyn.cli import output
+from lindyn.support.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from lindyn.inspection import Inspection, PairReport
 
 
+EXAMPLES = (
+    "lindyn inspect my-adapter",
+    "lindyn inspect my-adapter --start my-adapter-at-step-0 --out report",
+    "lindyn inspect model.safetensors --pair 'first=blocks.*.down.weight,second=blocks.*.up.weight' --csv",
+)
+
+
 def inspect(
+    ctx: typer.Context,
     path: Annotated[Path, typer.Argument(help="PEFT adapter (folder or file), or a checkpoint with --pair.")],
     pair: Annotated[
         list[str] | None,
@@ -48,48 +54,40 @@ def inspect(
     """
     from lindyn.inspection import inspect as run_inspection
 
+    if "out" not in o.given(ctx):
+        o.idle(o.given(ctx), ("force",), "without `out`")
     if as_json and as_csv:
-        raise checks.InvalidArgument("csv", "be given instead of `json`", "both are given")
-    prepare_folder(out, force)
+        raise InvalidArgument("csv", "be given instead of `json`", "both are given")
+    output.prepare_folder(out, force)
     try:
         found = run_inspection(path, pair=pair or None, start=start, scale=scale)
-    except checks.InvalidArgument as error:
+    except InvalidArgument as error:
         raise (error.about("PATH") if error.name == "source" else error) from error
     if out is not None:
         _write(found, out)
     if as_json:
-        print_json(found.to_dict())
+        output.print_json(found.to_dict())
     elif as_csv:
         typer.echo(found.to_csv(), nl=False)
     else:
         _print(found)
     for failure in found.failures:
-        errors_console.print(
-            f"[red]Error:[/] {_plain(failure.name)}: {_plain(failure.reason)}", highlight=False, soft_wrap=True
-        )
+        output.fail(f"{failure.name}: {failure.reason}")
     if found.failures:
         raise typer.Exit(2)
-
-
-EXAMPLES = (
-    "Examples:  lindyn inspect my-adapter   |   lindyn inspect my-adapter --start my-adapter-at-step-0 --out report   "
-    "|   lindyn inspect model.safetensors --pair 'first=blocks.*.down.weight,second=blocks.*.up.weight' --csv"
-)
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")
 
 
 def _write(found: Inspection, out: Path) -> None:
     from lindyn.plots import save_figure
 
     out.mkdir(parents=True, exist_ok=True)
-    (out / "inspection.json").write_text(json.dumps(found.to_dict(), indent=1) + "\n", encoding="utf-8")
+    (out / "inspection.json").write_text(
+        json.dumps(output.json_able(found.to_dict()), indent=1) + "\n", encoding="utf-8"
+    )
     (out / "modes.csv").write_text(found.to_csv(), encoding="utf-8")
     if found.pairs:
         save_figure(found.plot().figure, out / "modes.png")  # type: ignore[arg-type]
-    errors_console.print(f"Wrote {', '.join(sorted(p.name for p in out.iterdir()))} to {out}")
+    output.wrote(out)
 
 
 def _print(found: Inspection) -> None:
@@ -100,27 +98,27 @@ def _print(found: Inspection) -> None:
     if labelled:
         _print_starts(labelled)
     since = _has_start(found)
-    console.print(
+    output.say(
         "τ: threshold by the imbalance (÷: over that of a fresh start); m₁, mₖ: largest and smallest singular "
         "value; act.: modes above their own threshold; a₁: activity, 0 lazy to 1 active; stab., eff.: stable and "
-        "effective rank" + ("; out: share of ‖ΔW‖_F² outside row(A₀); drift: of the imbalance." if since else "."),
-        highlight=False,
+        "effective rank" + ("; out: share of ‖ΔW‖_F² outside row(A₀); drift: of the imbalance." if since else ".")
     )
     for note, count in Counter(n for p in found.pairs for n in p.notes).items():
-        console.print(_plain(f"Note ({count} of {len(found.pairs)} pairs): {note}."), highlight=False)
+        output.say(f"Note ({count} of {len(found.pairs)} pairs): {note}.")
     if found.explanation:
-        console.print(_plain(found.explanation), highlight=False)
+        output.say(found.explanation)
     active, modes = sum(p.active_modes or 0 for p in labelled), sum(p.singular_values.size for p in labelled)
     summary = [f"{active} of {modes} modes active in {len(labelled)} pairs"] if labelled else []
     if len(labelled) < len(found.pairs):
         summary.append(f"{len(found.pairs) - len(labelled)} pairs without label")
-    console.print(f"{'; '.join(summary)}; {found.seconds:.2f} s.", highlight=False)
+    output.say(f"{'; '.join(summary)}; {found.seconds:.2f} s.")
 
 
 def _print_pairs(found: Inspection) -> None:
     has_start = _has_start(found)
     since = ("out", "drift") if has_start else ()
-    table = _table(found.source, "pair", "τ", "÷", "m₁", "mₖ", "act.", "a₁", "stab.", "eff.", *since)
+    heads = ["pair", "τ", "÷", "m₁", "mₖ", "act.", "a₁", "stab.", "eff.", *since]
+    rows = []
     names = _short_names([p.name for p in found.pairs])
     for name, p in zip(names, found.pairs, strict=True):
         m = p.singular_values
@@ -137,8 +135,8 @@ def _print_pairs(found: Inspection) -> None:
         ]
         if has_start:
             cells += [_shown(p.share_outside_rows, ".1%"), _shown(p.imbalance_drift, ".1%")]
-        table.add_row(_plain(name), *cells)
-    console.print(table)
+        rows.append([name, *cells])
+    output.print_table(found.source, heads, rows)
 
 
 def _print_starts(reports: list[PairReport]) -> None:
@@ -147,28 +145,24 @@ def _print_starts(reports: list[PairReport]) -> None:
     for p in reports:
         kinds.setdefault((p.shape, p.rank, p.scale, p.law), []).append(p)
     laws = reports[0].common_thresholds
-    table = _table("Starts, and the τ that the common ones set", "pairs", "start", "found", *laws)
+    rows = []
     for (shape, rank, scale, law), pairs in kinds.items():
         recognised = Counter(p.recognised or "none" for p in pairs)
-        table.add_row(
-            f"{len(pairs)} of {shape[0]} × {shape[1]}, r {rank}, s {scale:.4g}",
-            law or "unknown",
-            ", ".join(n if len(recognised) == 1 else f"{n} {count}" for n, count in recognised.items()),
-            *(_shown(tau, ".2g") for tau in pairs[0].common_thresholds.values()),
+        rows.append(
+            [
+                f"{len(pairs)} of {shape[0]} × {shape[1]}, r {rank}, s {scale:.4g}",
+                law or "unknown",
+                ", ".join(n if len(recognised) == 1 else f"{n} {count}" for n, count in recognised.items()),
+                *(_shown(tau, ".2g") for tau in pairs[0].common_thresholds.values()),
+            ]
         )
-    console.print(table)
+    output.print_table(
+        "Starts, and the τ that the common ones set", ["pairs", "start", "found", *laws], rows, prose=("found",)
+    )
 
 
 def _has_start(found: Inspection) -> bool:
     return any(p.imbalance_drift is not None for p in found.pairs)
-
-
-def _table(title: str, first: str, *others: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title=_plain(title), title_justify="left")
-    table.add_column(first, overflow="fold", min_width=10)
-    for column in others:
-        table.add_column(column, justify="right", no_wrap=column != "found")
-    return table
 
 
 def _shown(value: float | None, form: str = ".3g") -> str:

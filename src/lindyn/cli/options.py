@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 
-from lindyn.networks.laws import Parametrization, exponents, standard
-from lindyn.prediction.spectra import mean_signal_spectrum
-from lindyn.support import checks
-from lindyn.tasks.spiked import SpikedMatrix
+from lindyn.support.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from lindyn.networks import Parametrization, TwoLayer
+    from lindyn.tasks import SpikedMatrix
 
 TASK, NET, RUN, OUT = "Task", "Network", "Training", "Output"
 
@@ -20,58 +23,143 @@ Rows = Annotated[int | None, typer.Option(help="Rows d_out, with --columns, inst
 Columns = Annotated[int | None, typer.Option(help="Columns d_in, with --rows.", rich_help_panel=TASK)]
 Rank = Annotated[int | None, typer.Option(help="Rank K of the signal.", rich_help_panel=TASK)]
 SingularValues = Annotated[
-    str | None, typer.Option(help="Singular values, comma-separated, instead of --rank.", rich_help_panel=TASK)
+    str | None,
+    typer.Option(
+        help="Singular values of the signal, separated by commas, instead of --rank.",
+        rich_help_panel=TASK,
+        metavar="S1,S2,…",
+    ),
 ]
 Noise = Annotated[float, typer.Option(help="Standard deviation of the noise entries.", rich_help_panel=TASK)]
-Scale = Annotated[float, typer.Option(help="Factor on the signal.", rich_help_panel=TASK)]
+Scale = Annotated[float, typer.Option(help="Factor on the signal of given --rank.", rich_help_panel=TASK)]
 Target = Annotated[
     Path | None,
-    typer.Option(help="Observed matrix to learn (.npy, or .csv without header), instead.", rich_help_panel=TASK),
+    typer.Option(
+        help="Observed matrix to learn, instead: .npy, .npz, .csv or .tsv.", rich_help_panel=TASK, metavar="FILE"
+    ),
 ]
 Signal = Annotated[
-    Path | None, typer.Option(help="True matrix of the same shape, for a test error.", rich_help_panel=TASK)
+    Path | None,
+    typer.Option(help="With --target: the true matrix, for a test error.", rich_help_panel=TASK, metavar="FILE"),
 ]
 VarianceExponent = Annotated[
-    float | None, typer.Option(help="γ_σ²: variance σ² = d^γ_σ².", rich_help_panel=NET, show_default=False)
+    float | None, typer.Option(help="γ_σ²: variance σ² = d^γ_σ², d = √(d_out d_in).", rich_help_panel=NET)
 ]
-WidthExponent = Annotated[
-    float | None, typer.Option(help="γ_w: width w = d^γ_w.", rich_help_panel=NET, show_default=False)
-]
+WidthExponent = Annotated[float | None, typer.Option(help="γ_w: width w = d^γ_w.", rich_help_panel=NET)]
 Variance = Annotated[float | None, typer.Option(help="σ², instead of its exponent.", rich_help_panel=NET)]
 Width = Annotated[float | None, typer.Option(help="w, instead of its exponent; 1e12 is fine.", rich_help_panel=NET)]
 Steps = Annotated[int, typer.Option(help="Gradient-descent steps.", rich_help_panel=RUN)]
 LearningRate = Annotated[
     str,
-    typer.Option(help="A number, 'auto' (published rule of Figure 2) or 'figure1' (1/(5‖A*‖)).", rich_help_panel=RUN),
+    typer.Option(
+        help="A number, 'auto' (published rule of Figure 2) or 'figure1' (1/(5‖A*‖)).",
+        rich_help_panel=RUN,
+        metavar="RATE",
+    ),
 ]
 SaveEvery = Annotated[int, typer.Option(help="Record every so many steps.", rich_help_panel=RUN)]
 Seed = Annotated[int, typer.Option(help="Seed of the task and of the weights.", rich_help_panel=RUN)]
 Dtype = Annotated[str, typer.Option(help="Precision: float64 or float32.", rich_help_panel=RUN)]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.", rich_help_panel=OUT)]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help='Print JSON for programs; infinity is "inf", no number is null.', rich_help_panel=OUT),
+]
 Out = Annotated[
     Path | None,
-    typer.Option(help="Folder for the dataset (zarr), the figure and summary.json.", rich_help_panel=OUT),
+    typer.Option(
+        help="Folder for the dataset (zarr), the figures and summary.json.", rich_help_panel=OUT, metavar="FOLDER"
+    ),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Write into an existing folder.", rich_help_panel=OUT)]
+Force = Annotated[bool, typer.Option("--force", help="Write into an existing --out.", rich_help_panel=OUT)]
+
+_SIZE = ("dim", "rows", "columns")
+_LAW = ("variance_exponent", "width_exponent", "variance", "width")
+
+
+def given(ctx: typer.Context) -> set[str]:
+    """Return the names of the options that were typed, whatever their values."""
+    typed = ("COMMANDLINE", "ENVIRONMENT", "PROMPT")
+    return {name for name in ctx.params if getattr(ctx.get_parameter_source(name), "name", "") in typed}
+
+
+def idle(typed: Iterable[str], names: Iterable[str], when: str, remedy: str = "leave it out") -> None:
+    """Refuse options that would change nothing.
+
+    Args:
+        typed: the options given.
+        names: those that have no meaning here.
+        when: the reason, as the end of "it has no meaning …".
+        remedy: what to do.
+
+    Examples:
+        >>> idle({"dim"}, ["noise"], "with `target`")
+        >>> idle({"noise"}, ["noise"], "with `target`")
+        Traceback (most recent call last):
+        lindyn.support.errors.InvalidArgument: Argument `noise` must be left out, but it has no meaning with `target`; leave it out.
+    """  # noqa: E501 - the sentence is one line
+    for name in names:
+        if name in typed:
+            raise InvalidArgument(name, "be left out", f"it has no meaning {when}", remedy)
+
+
+def require(*needs: tuple[bool, str]) -> None:
+    """Refuse a command that lacks options, naming all of them at once.
+
+    Args:
+        needs: whether a need is met, and the options that meet it, in words.
+
+    Examples:
+        >>> require((True, "`dim`"), (False, "`variance` or `variance_exponent`"), (False, "`width`"))
+        Traceback (most recent call last):
+        lindyn.support.errors.InvalidArgument: Missing: `variance` or `variance_exponent`; and `width`.
+    """
+    missing = [words for met, words in needs if not met]
+    if missing:
+        raise InvalidArgument.sentence(f"Missing: {'; and '.join(missing)}.")
+
+
+def has_size(typed: set[str]) -> tuple[bool, str]:
+    """Return whether a size is given, for `require`."""
+    return bool(typed & set(_SIZE)), "`dim` (or `rows` and `columns`)"
+
+
+def has_signal(typed: set[str]) -> tuple[bool, str]:
+    """Return whether a signal is given, for `require`."""
+    return bool(typed & {"rank", "singular_values"}), "`rank` (or `singular_values`)"
+
+
+def has_law(typed: set[str]) -> tuple[tuple[bool, str], tuple[bool, str]]:
+    """Return whether variance and width are given, for `require`."""
+    return (
+        (bool(typed & {"variance", "variance_exponent"}), "`variance` (or `variance_exponent`)"),
+        (bool(typed & {"width", "width_exponent"}), "`width` (or `width_exponent`)"),
+    )
 
 
 def keys_of(seed: int) -> list[np.random.Generator]:
     """Return independent generators for the task and for the weights."""
+    import numpy as np
+
+    from lindyn.support import checks
+
     return np.random.default_rng(checks.integer("seed", seed, at_least=0)).spawn(2)
 
 
 def shape_of(dim: int | None, rows: int | None, columns: int | None) -> tuple[int, int]:
     """Return (d_out, d_in) from --dim or --rows and --columns."""
+    from lindyn.support import checks
+
     if dim is not None and rows is None and columns is None:
-        return checks.matrix_shape("dim", dim)
+        size = checks.integer("dim", dim, at_least=1)
+        return size, size
     if dim is None and rows is not None and columns is not None:
-        return checks.matrix_shape("rows", (rows, columns))
-    raise checks.InvalidArgument(
-        "dim",
-        "be given, or both `rows` and `columns`",
-        f"dim is {dim}, rows is {rows}, columns is {columns}",
-        "pass --dim 200, or --rows 100 --columns 300",
-    )
+        return checks.integer("rows", rows, at_least=1), checks.integer("columns", columns, at_least=1)
+    if dim is not None:
+        raise InvalidArgument("dim", "be given instead of `rows` and `columns`", "both are given")
+    alone, other = ("rows", "columns") if columns is None else ("columns", "rows")
+    if rows is None and columns is None:
+        raise InvalidArgument.sentence("Missing: `dim` (or `rows` and `columns`).")
+    raise InvalidArgument(alone, f"come with `{other}`", "it is alone", "for a square matrix pass `dim`")
 
 
 def law_of(
@@ -82,6 +170,9 @@ def law_of(
     width: float | None,
 ) -> Parametrization:
     """Return the law of the weights from the exponents, the numbers, or one of each."""
+    from lindyn.networks.laws import exponents, standard
+    from lindyn.support import checks
+
     checks.exactly_one("variance", variance, "variance_exponent", variance_exponent)
     checks.exactly_one("width", width, "width_exponent", width_exponent)
     by_exponent = exponents(shape, variance_exponent=variance_exponent or 0.0, width_exponent=width_exponent or 0.0)
@@ -92,66 +183,71 @@ def law_of(
 
 
 def values_of(text: str | None, name: str = "singular_values") -> list[float] | None:
-    """Parse comma-separated numbers."""
+    """Parse numbers separated by commas."""
     if text is None:
         return None
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
-        raise checks.InvalidArgument(
+        raise InvalidArgument(
             name, "be numbers separated by commas", f"it is {text!r}", "for example 90,80,75.5"
         ) from None
 
 
-def rate_of(text: str) -> Any:
+def rate_of(text: str, rules: tuple[str, ...] = ("auto", "figure1")) -> Any:
     """Parse a learning rate: a number, or the name of a published rule."""
+    from lindyn.support import checks
+
+    if text in rules:
+        return text
     try:
         return checks.number("learning_rate", text, above=0)
-    except checks.InvalidArgument:
-        if text in ("auto", "figure1"):
-            return text
-        raise checks.InvalidArgument(
-            "learning_rate", "be a positive number, 'auto' or 'figure1'", f"it is {text!r}"
-        ) from None
+    except InvalidArgument:
+        named = " or ".join(map(repr, rules))
+        raise InvalidArgument("learning_rate", f"be a positive number, {named}", f"it is {text!r}") from None
 
 
-def matrix_from(name: str, path: Path) -> np.ndarray:
-    """Read a matrix from .npy (never unpickled) or .csv."""
-    try:
-        raw = np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path, delimiter=",", ndmin=2)
-    except (OSError, ValueError) as error:
-        raise checks.InvalidArgument(
-            name, "be a readable .npy or .csv file of numbers", f"reading {path} failed: {checks.one_line(error)}"
-        ) from error
-    return checks.array(name, raw, 2)
+def matrix_from(name: str, path: Path | None) -> np.ndarray | None:
+    """Read the matrix that an option names, if it is given."""
+    if path is None:
+        return None
+    from lindyn.cli.matrix_files import read_matrix
+
+    return read_matrix(name, path)
 
 
-def task_of(
+def drawn_task(
+    shape: tuple[int, int],
     *,
-    dim: int | None,
-    rows: int | None,
-    columns: int | None,
     rank: int | None,
     singular_values: str | None,
-    spectrum: str,
+    spectrum: str = "sampled",
     noise: float,
     scale: float,
-    target: Path | None,
-    signal: Path | None,
     key: np.random.Generator,
     dtype: str,
 ) -> SpikedMatrix:
-    """Return the task that the options describe, drawn or read."""
-    if target is not None:
-        if any(v is not None for v in (dim, rows, columns, rank, singular_values)):
-            raise checks.InvalidArgument("target", "be the only description of the task", "a size or rank is given too")
-        truth = None if signal is None else matrix_from("signal", signal)
-        observed = matrix_from("target", target)
-        return SpikedMatrix(target=observed.astype(dtype), signal=None if truth is None else truth.astype(dtype))
-    shape = shape_of(dim, rows, columns)
+    """Return the task that the options describe, drawn."""
+    from lindyn.prediction.spectra import mean_signal_spectrum
+    from lindyn.support import checks
+    from lindyn.tasks import SpikedMatrix
+
     values = values_of(singular_values)
     checks.choice("spectrum", spectrum, ("sampled", "mean"))
+    precision = checks.precision("dtype", dtype)
     if spectrum == "mean" and rank is not None and values is None:
         values, rank = list(mean_signal_spectrum(shape, rank, scale=scale)), None
         scale = 1.0
-    return SpikedMatrix(shape=shape, rank=rank, singular_values=values, noise=noise, scale=scale, key=key, dtype=dtype)
+    return SpikedMatrix(
+        shape=shape, rank=rank, singular_values=values, noise=noise, scale=scale, key=key, dtype=precision
+    )
+
+
+def phase_in(net: TwoLayer, singular_values: Any, rank: int | None) -> str:
+    """Return the phase in which a network trains on modes of a signal (or of the target, if no signal is known)."""
+    import numpy as np
+
+    from lindyn.prediction.regimes import phase_of
+
+    n0 = float(np.mean(net.matrix**2))
+    return phase_of(net.threshold, singular_values, width=net.width, start_variance=n0, rank=rank or 0)

@@ -159,3 +159,26 @@ def regime(
         crossing_time=times.crossing,
         rate=2 * np.hypot(s, tau),
     )
+
+
+def phases_of(threshold: Any, singular_values: Any, *, width: Any, start_variance: Any) -> np.ndarray:
+    """Return the phases of many networks on one signal: `phase_of`, cell by cell.
+
+    Args:
+        threshold: τ of each network.
+        singular_values: of the signal.
+        width: w of each network, of the same shape.
+        start_variance: n₀ = σ⁴w of each network, of the same shape.
+
+    References:
+        theory section 4, the lines of the phase diagram.
+
+    Examples:
+        >>> phases_of([1.0, 4.0, 9.0], [5.0, 3.0], width=[9, 9, 1], start_variance=[0.0, 0.0, 0.0]).tolist()
+        ['active', 'mixed', 'underparameterised']
+    """
+    s = checks.array("singular_values", singular_values, 1, dtype=np.float64)
+    s = s[s > 0]
+    tau, w, n0 = (np.asarray(v, dtype=np.float64) for v in (threshold, width, start_variance))
+    conditions = [w < s.size, n0 >= 1, tau < s.min(initial=math.inf), tau < s.max(initial=-math.inf)]
+    return np.select(conditions, [UNDERPARAMETERISED, INFINITE_NOISE, ACTIVE, MIXED], LAZY)
