@@ -203,7 +203,7 @@ def test_divergence_is_reported_at_its_step_with_a_warning():
         (["simulate", *SMALL, "--out", "/proc/nowhere"], "Cannot write to /proc/nowhere"),
         (["simulate", "--target", "missing.npy", "--variance", 1, "--width", 9], "--target must be a readable"),
         (["predict", "--dim", 9, "--variance", 1, "--width", 9], "Missing: --rank (or --singular-values)."),
-        (["predict", "--dim", 9, "--rank", 2], "Missing: --variance (or --variance-exponent); and --width (or --width-exponent)."),
+        (["predict", "--dim", 9, "--rank", 2], "Missing: --variance (or --variance-exponent); and --width (or --width"),
         (["regime", "--threshold", -1, "--singular-values", "3"], "--threshold must be greater than 0, but it is -1"),
         (["regime", "--threshold", 1, "--singular-values", "3,x"], "--singular-values must be numbers"),
         (["demo", "--dim", 3, "--rank", 5, "--out", "never"], "--rank must be at most 3"),

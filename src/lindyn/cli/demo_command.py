@@ -60,6 +60,7 @@ def demo(
     mixed = Mixed.matching(net)
     if euler:
         rate = descent.info.learning_rate
+        assert rate is not None  # a descent has one
         formula = simulate(mixed, task, GradientDescent(learning_rate=rate, steps=steps))
     else:
         formula = simulate(mixed, task, ClosedForm(), times=descent)

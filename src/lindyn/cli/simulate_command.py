@@ -235,6 +235,7 @@ def run_and_replay(
 
         def again(record: int) -> Trajectory:
             last = int(run.step[record])
+            assert run.info.learning_rate is not None  # a descent has one
             shorter = replace(settings, steps=last, learning_rate=run.info.learning_rate)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the first run has said what there was to say

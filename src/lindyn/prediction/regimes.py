@@ -180,5 +180,5 @@ def phases_of(threshold: Any, singular_values: Any, *, width: Any, start_varianc
     s = checks.array("singular_values", singular_values, 1, dtype=np.float64)
     s = s[s > 0]
     tau, w, n0 = (np.asarray(v, dtype=np.float64) for v in (threshold, width, start_variance))
-    conditions = [w < s.size, n0 >= 1, tau < s.min(initial=math.inf), tau < s.max(initial=-math.inf)]
+    conditions = [w < s.size, n0 >= 1, tau < s.min(initial=np.inf), tau < s.max(initial=-np.inf)]
     return np.select(conditions, [UNDERPARAMETERISED, INFINITE_NOISE, ACTIVE, MIXED], LAZY)
