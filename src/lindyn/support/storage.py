@@ -132,13 +132,15 @@ class Manifest:
         if written != checksum(_canonical(held)):
             raise ValueError("its checksum does not fit")
         manifest = cls(**held)
+        if path.read_bytes() != manifest.text():  # a change outside of what the checksum covers
+            raise ValueError("it is not written as lindyn writes it")
         parts = (manifest.kind, manifest.about, manifest.lindyn_version, *manifest.files, *manifest.files.values())
         if not all(isinstance(part, str) for part in parts):
             raise ValueError("it holds other than names and checksums")
         return manifest
 
-    def write(self, folder: Path) -> None:
-        """Write both copies, each atomically; any tool sees them as zarr groups without arrays."""
+    def text(self) -> bytes:
+        """Return the file: the metadata of a zarr group without arrays, so that other tools do not stumble over it."""
         held: dict[str, Any] = {
             "kind": self.kind,
             "about": self.about,
@@ -147,7 +149,11 @@ class Manifest:
             "lindyn_version": self.lindyn_version,
         }
         held["checksum"] = checksum(_canonical(held))
-        text = _canonical({"zarr_format": 3, "node_type": "group", "attributes": held})
+        return _canonical({"zarr_format": 3, "node_type": "group", "attributes": held})
+
+    def write(self, folder: Path) -> None:
+        """Write both copies, each atomically."""
+        text = self.text()
         for name in _MANIFESTS:
             place = folder / name
             place.parent.mkdir(exist_ok=True)
