@@ -38,8 +38,8 @@ lint: .venv/dev
 types: .venv/dev
 	$(BIN)/mypy
 
-docs/node_modules: docs/package-lock.json
-	cd docs && npm ci --no-audit --no-fund --silent
+docs/node_modules: docs/package-lock.json | .venv/dev
+	cd docs && ../$(BIN)/npm ci --no-audit --no-fund --silent
 	touch $@
 
 docs: .venv/dev docs/node_modules  ## the site, into docs/_build; a warning is an error

@@ -1,0 +1,5 @@
+"""The explorer: one static page, whose formulas are translated from the library's own."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

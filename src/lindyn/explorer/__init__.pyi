@@ -1,0 +1,1 @@
+from .translate import to_javascript as to_javascript
