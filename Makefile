@@ -39,7 +39,7 @@ types: .venv/dev
 	$(BIN)/mypy
 
 docs/node_modules: docs/package-lock.json | .venv/dev
-	cd docs && ../$(BIN)/npm ci --no-audit --no-fund --silent
+	cd docs && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --no-audit --no-fund --silent
 	touch $@
 
 docs: .venv/dev docs/node_modules  ## the site, into docs/_build; a warning is an error
