@@ -139,6 +139,12 @@ def diagrams(console: Console, *, quick: bool) -> dict[str, Any]:
     return {"sources": sources, "lanes": lanes, "published": published, "grid": extrapolate(published)}
 
 
+def startups(console: Console, rounds: int) -> dict[str, Any]:
+    """Measure the start of the package and of its commands against plain imports."""
+    with _announced(console, "starting up"):
+        return run_fresh("startup", rounds=rounds)
+
+
 def main() -> None:
     """Run everything, print the tables and the verdicts, and write the raw numbers."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
@@ -152,6 +158,7 @@ def main() -> None:
     results["closed_forms"] = closed_forms(console)
     results["inspections"] = inspections(console, rounds=3 if arguments.quick else 7)
     results["trackers"] = trackers(console)
+    results["startup"] = startups(console, rounds=5 if arguments.quick else 11)
     results["diagrams"] = diagrams(console, quick=arguments.quick)
     results["verdicts"] = tables.verdicts(results)
     results["seconds"] = time.perf_counter() - started

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.setting import DIM, PUBLISHED_WIDTH
+from benchmarks.startup import LIMITS, PLAIN
 
 FASTER, SMALLER, OF_JAX = 500, 100, 0.8  # the acceptance ratios
 PAIR_SECONDS, ADAPTER_SECONDS = 0.01, 10  # to inspect a pair, and the adapter of a large model
@@ -105,6 +106,10 @@ def verdicts(results: dict[str, Any]) -> list[dict[str, Any]]:
         else:
             continue
         found.append({"claim": claim, "measured": measured, "met": met})
+    for name, ratio in results["startup"]["ratios"].items():
+        plain, limit = LIMITS[name]
+        claim = f"{name}: processor time ≤ {limit:g} × that of `{PLAIN[plain]}`"
+        found.append({"claim": claim, "measured": f"{ratio:.2f} ×", "met": ratio <= limit})
     return found
 
 
@@ -295,6 +300,25 @@ def _trackers(results: list[dict[str, Any]]) -> Table:
     return table
 
 
+def _startups(found: dict[str, Any]) -> Table:
+    table = _table(
+        "Starting up: processor time of a whole process",
+        "process",
+        "median",
+        "ratio",
+        "against",
+        "others",
+        caption="ratio: median over rounds of the ratio in each round.",
+    )
+    for name in found["seconds"][0]:
+        ratio, against = "", ""
+        if name in LIMITS:
+            ratio, against = f"{found['ratios'][name]:.2f} ×", PLAIN[LIMITS[name][0]]
+        seconds = _median([row[name] for row in found["seconds"]])
+        table.add_row(PLAIN.get(name, name), _seconds(seconds), ratio, against, f"{found['other_cores']:.1f}")
+    return table
+
+
 def _diagrams(found: dict[str, Any]) -> list[Table]:
     sources = _table(
         "Phase diagram, d = 200: cells per second of each source",
@@ -358,6 +382,7 @@ def show(console: Console, results: dict[str, Any]) -> None:
         _closed_forms(results["closed_forms"]),
         _inspections(results["inspections"]),
         _trackers(results["trackers"]),
+        _startups(results["startup"]),
         *_diagrams(results["diagrams"]),
     ):
         console.print()

@@ -1,4 +1,4 @@
-"""Importing the package stays light and changes nothing for others."""
+"""Importing the package stays light and changes nothing for others; its commands load what they need and no more."""
 
 import subprocess
 import sys
@@ -7,6 +7,9 @@ import pytest
 
 import lindyn
 
+HEAVY = ("jax", "diffrax", "equinox", "optax", "xarray", "zarr", "pandas", "matplotlib", "torch", "scipy")
+EXTRAS = ("sklearn", "dask", "distributed", "adaptive", "safetensors", "peft", "transformers")
+
 
 def run_python(code):
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
@@ -14,25 +17,65 @@ def run_python(code):
     return done.stdout.split()
 
 
-@pytest.fixture(scope="module")
-def seen():
-    return run_python(
+def test_the_package_loads_nothing_heavy_until_it_is_used():
+    loaded = run_python("import sys, lindyn, lindyn.cli\nprint(*sys.modules)")
+    assert not {*HEAVY, *EXTRAS, "numpy", "jaxtyping", "rich"} & {*loaded}
+    assert not {*run_python("import sys, lindyn\nprint(*sys.modules)")} & {"typer", "numpy"}
+
+
+COMMANDS = [
+    ["--help"],
+    ["--version"],
+    ["simulate", "--help"],
+    ["phase-diagram", "-h"],
+    ["regime", "--dim", "50", "--rank", "2", "--variance-exponent", "-1.85", "--width-exponent", "2.25"],
+    ["regime", "--threshold", "2", "--singular-values", "8,3,1", "--json"],
+    ["predict", "--dim", "50", "--rank", "2", "--variance", "1e-5", "--width", "1e5"],
+    ["advise", "--dim", "50", "--rank", "2"],
+    ["advise", "--dim", "50", "--rank", "2", "--width", "4", "--json"],
+    ["inspect", "no-such-file"],
+    ["regime", "--dim", "50"],
+]
+
+
+def test_commands_that_need_no_jax_do_not_load_it():
+    code = f"""
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from lindyn.cli import main
+codes = []
+for arguments in {COMMANDS!r}:
+    sys.argv = ["lindyn", *arguments]
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+        try:
+            main()
+            codes.append(0)
+        except SystemExit as stop:
+            codes.append(stop.code)
+print(*codes, *sys.modules)
+"""
+    out = run_python(code)
+    assert out[: len(COMMANDS)] == ["0"] * 9 + ["2"] * 2  # the last two are refused
+    assert not {*HEAVY, *EXTRAS} & {*out}
+
+
+def test_help_loads_no_numpy_either():
+    code = "import sys\nsys.argv = ['lindyn', '--help']\nfrom lindyn.cli import main\ntry: main()\nexcept SystemExit: "
+    assert "numpy" not in run_python(code + "print(*sys.modules)")
+
+
+@pytest.mark.slow
+def test_a_run_in_double_precision_flips_no_global_flag_and_loads_no_extras():
+    seen = run_python(
         "import sys, lindyn as ld, jax, jax.numpy as jnp\n"
         "modules = sorted(sys.modules)\n"
         "task = ld.SpikedMatrix(dim=4, rank=1)\n"
         "run = ld.simulate(ld.TwoLayer.gaussian(4, 100, 0.01), task, ld.GradientDescent(steps=2))\n"
         "print(run.info.dtype, jax.config.jax_enable_x64, jnp.ones(1).dtype, *modules)"
     )
-
-
-@pytest.mark.parametrize("module", ["matplotlib", "torch", "sklearn", "dask", "safetensors", "peft", "transformers"])
-@pytest.mark.slow
-def test_extras_are_not_imported(seen, module):
-    assert module not in seen[3:]
-
-
-def test_a_run_in_double_precision_flips_no_global_flag(seen):
     assert seen[:3] == ["float64", "False", "float32"]
+    assert not {"matplotlib", "torch", *EXTRAS} & {*seen}
 
 
 def test_every_public_name_is_there():

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float
 
 from lindyn.support import checks
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 _NODES = 20_000
 _TRACY_WIDOM_99 = 2.02345  # 99 % quantile of the Tracy–Widom law of real matrices

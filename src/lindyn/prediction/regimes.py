@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float
 
 from lindyn.solutions.modes import mode_curve, mode_times
 from lindyn.support import checks
 
 if TYPE_CHECKING:
     import xarray
+    from jaxtyping import Float
 
 LAZY, MIXED, ACTIVE = "lazy", "mixed", "active"
 INFINITE_NOISE, UNDERPARAMETERISED = "infinite noise", "underparameterised"

@@ -10,13 +10,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from jaxtyping import Float
 
 from lindyn.solutions.modes import mode_curve
 from lindyn.support import checks
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 _BULK_NODES = 32
 _BLOCK = 20_000  # points evaluated at once: some 100 MB

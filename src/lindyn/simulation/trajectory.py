@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float
 
 from lindyn.support import checks, storage
 from lindyn.support.labels import OF_STATES
@@ -17,6 +16,7 @@ from lindyn.support.provenance import Provenance
 
 if TYPE_CHECKING:
     import xarray
+    from jaxtyping import Float
     from matplotlib.axes import Axes
 
     from lindyn.networks.two_layer import TwoLayer

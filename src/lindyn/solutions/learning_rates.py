@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from jaxtyping import Float
+from typing import TYPE_CHECKING, Any
 
 from lindyn.support import checks
 from lindyn.support.namespaces import arrays
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 def stability_limit(

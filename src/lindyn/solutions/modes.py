@@ -14,11 +14,12 @@ Plain arithmetic for NumPy and JAX alike: NumPy in, NumPy out; under JAX it can 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
-from jaxtyping import Float
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lindyn.support.namespaces import arrays, by_numpy, demand, or_nan
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 def mode_fraction(a: Any, b: Any, e: Any, rise: Any) -> Any:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from jaxtyping import Float
+from typing import TYPE_CHECKING, Any
 
 from lindyn.support.namespaces import arrays
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 def wide_threshold(variance_in: Any, variance_out: Any, width: Any) -> Float[Any, "..."]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float
 
 from lindyn.support.errors import InvalidArgument
 from lindyn.support.precision import result_dtype
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 Seed = int | np.random.Generator
 
