@@ -235,7 +235,7 @@ def test_a_bad_pair_is_named_and_the_others_reported(tmp_path):
         2: (good[0], np.zeros((50, 3), np.float32), "The second factor must have 4 columns"),
         3: (good[0].astype(np.int8), good[1], "is of type I8, as quantised tensors are"),
         4: (good[0], None, "hold a tensor"),
-        5: (np.zeros((0, 60), np.float32), np.zeros((50, 0), np.float32), "is empty: its shape is (0, 60)"),
+        5: (np.zeros((0, 60), np.float32), np.zeros((50, 0), np.float32), "is empty: the shapes are (0, 60)"),
         6: (kaiming(6, 60), np.zeros((50, 6), np.float32), "of rank 4, as its config says"),
     }
     for i, (first, second) in {0: good, 7: good, **{i: b[:2] for i, b in bad.items()}}.items():
@@ -321,7 +321,7 @@ REFUSED = [
     (with_config('{"r": 4, "lora_alpha": 8, "alpha_pattern": {"(": 1}}'), (), "must map regular expressions"),
     (adapter, ("--start", "nowhere"), "--start must be a file or folder that exists"),
     (with_config('{"r": 4, "lora_alpha": 8, "kasa_config": {"beta": 1}}'), (), "KaSA trains a diagonal"),
-    (as_checkpoint, (), "holds no LoRA tensors; name the factors"),
+    (as_checkpoint, (), "holds no LoRA tensors, but 'dec.weight', 'enc.weight', 'odd.weight'; name the factors"),
     (as_checkpoint, ("--pair", "first=encoder.weight,second=dec.weight"), "nothing is named 'encoder.weight'"),
     (as_checkpoint, ("--pair", "first=enc.weight,second=decoder.weight"), "hold a tensor 'decoder.weight'"),
     (as_checkpoint, ("--pair", "first=enc.weight,second=odd.weight"), "The second factor must have 3 columns"),
@@ -373,14 +373,19 @@ def test_command_prints_json_csv_and_writes_files(tmp_path):
         assert word in done.stdout.replace("\n", " ")
 
 
-def test_figure_shows_every_mode_and_threshold(tmp_path):
+def test_figure_shows_every_mode_above_or_below_its_own_threshold_as_it_is_counted(tmp_path):
     report = ld.inspect(adapter(tmp_path / "a"))
     ax = report.plot()
     dots = {line.get_label(): line for line in ax.get_lines()}
-    shown = [y for label, line in dots.items() if "τ" not in label and "fresh" not in label for y in line.get_ydata()]
-    assert sorted(shown) == sorted(m for p in report.pairs for m in p.singular_values)
-    bars = ax.collections[0].get_segments()
-    assert [bar[0][1] for bar in bars] == [p.nominal_threshold for p in report.pairs]
+    bars = {round(float(np.mean(bar[:, 0])), 6): bar[0][1] for bar in ax.collections[0].get_segments()}
+    assert sorted(bars.values()) == pytest.approx(sorted(t for p in report.pairs for t in p.thresholds))
+    active, lazy = (next(line for label, line in dots.items() if word in label) for word in ("active", "lazy"))
+    for line, above in ((active, True), (lazy, False)):
+        assert all((y > bars[round(float(x), 6)]) == above for x, y in zip(*line.get_data(), strict=True))
+    assert len(active.get_xdata()) == sum(p.active_modes for p in report.pairs)
+    assert sorted([*active.get_ydata(), *lazy.get_ydata()]) == sorted(
+        m for p in report.pairs for m in p.singular_values
+    )
     assert len(dots["$\\tau$ of a fresh start"].get_xdata()) == 2
 
 

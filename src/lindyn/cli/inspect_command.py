@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 
 from lindyn.cli import options as o
 from lindyn.cli import output
+from lindyn.support import checks
 from lindyn.support.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -20,14 +22,21 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "lindyn inspect my-adapter",
-    "lindyn inspect my-adapter --start my-adapter-at-step-0 --out report",
+    "lindyn inspect my-adapter --start my-adapter-at-step-0 --sort drift --most 20 --out report",
+    "lindyn inspect my-adapter/checkpoint-900 --against my-adapter/checkpoint-300",
     "lindyn inspect model.safetensors --pair 'first=blocks.*.down.weight,second=blocks.*.up.weight' --csv",
 )
 
 
 def inspect(
     ctx: typer.Context,
-    path: Annotated[Path, typer.Argument(help="PEFT adapter (folder or file), or a checkpoint with --pair.")],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="Adapter (folder or file; PEFT, diffusers, kohya, LyCORIS, MLX, torchtune, LitGPT, loralib), or a "
+            "checkpoint with --pair."
+        ),
+    ],
     pair: Annotated[
         list[str] | None,
         typer.Option(
@@ -36,7 +45,20 @@ def inspect(
         ),
     ] = None,
     start: Annotated[Path | None, typer.Option(help="The same, before training.")] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="Another source of the same pairs, such as a second checkpoint.")
+    ] = None,
     scale: Annotated[float | None, typer.Option(help="s of s·W2W1, instead of the config's.")] = None,
+    most: Annotated[
+        int | None, typer.Option(help="Print so many rows of the table of pairs at most.", rich_help_panel=o.OUT)
+    ] = None,
+    sort: Annotated[
+        str,
+        typer.Option(
+            help="Order of that table: file, name, m1, activity, energy, rank, outside or drift; largest first.",
+            rich_help_panel=o.OUT,
+        ),
+    ] = "file",
     as_json: o.Json = False,
     as_csv: Annotated[
         bool, typer.Option("--csv", help="Print CSV, a row for each mode.", rich_help_panel=o.OUT)
@@ -45,6 +67,10 @@ def inspect(
         Path | None,
         typer.Option(help="Folder for modes.png, modes.csv and inspection.json.", rich_help_panel=o.OUT),
     ] = None,
+    vectors: Annotated[
+        bool,
+        typer.Option("--vectors", help="Singular vectors too: vectors.npz in --out, or --json.", rich_help_panel=o.OUT),
+    ] = False,
     force: o.Force = False,
 ) -> None:
     """Say which modes of an adapter are lazy and which active: singular values of ΔW = s·BA against their thresholds.
@@ -53,14 +79,22 @@ def inspect(
     others are reported, and the exit code is 2.
     """
     from lindyn.inspection import inspect as run_inspection
+    from lindyn.inspection.report import SORTINGS
 
-    if "out" not in o.given(ctx):
-        o.idle(o.given(ctx), ("force",), "without `out`")
+    given = o.given(ctx)
+    if out is None:
+        o.idle(given, ("force",), "without `out`")
+        if not as_json:
+            o.idle(given, ("vectors",), "without `out` or `json`")
     if as_json and as_csv:
         raise InvalidArgument("csv", "be given instead of `json`", "both are given")
+    if as_json or as_csv:
+        o.idle(given, ("most", "sort"), "with `json` or `csv`, which hold all pairs")
+    checks.choice("sort", sort, SORTINGS)
+    most = None if most is None else checks.integer("most", most, at_least=1)
     output.prepare_folder(out, force)
     try:
-        found = run_inspection(path, pair=pair or None, start=start, scale=scale)
+        found = run_inspection(path, pair=pair or None, start=start, against=against, scale=scale, vectors=vectors)
     except InvalidArgument as error:
         raise (error.about("PATH") if error.name == "source" else error) from error
     if out is not None:
@@ -70,7 +104,7 @@ def inspect(
     elif as_csv:
         typer.echo(found.to_csv(), nl=False)
     else:
-        _print(found)
+        _print(found, most, sort)
     for failure in found.failures:
         output.fail(f"{failure.name}: {failure.reason}")
     if found.failures:
@@ -82,61 +116,109 @@ def _write(found: Inspection, out: Path) -> None:
 
     out.mkdir(parents=True, exist_ok=True)
     (out / "inspection.json").write_text(
-        json.dumps(output.json_able(found.to_dict()), indent=1) + "\n", encoding="utf-8"
+        json.dumps(output.json_able(found.to_dict(vectors=False)), indent=1) + "\n", encoding="utf-8"
     )
     (out / "modes.csv").write_text(found.to_csv(), encoding="utf-8")
     if found.pairs:
         save_figure(found.plot().figure, out / "modes.png")  # type: ignore[arg-type]
+        if found.pairs[0].left is not None:
+            found.save_vectors(out / "vectors.npz")
     output.wrote(out)
 
 
-def _print(found: Inspection) -> None:
-    if not found.pairs:
-        return
-    _print_pairs(found)
-    labelled = [p for p in found.pairs if p.active_modes is not None]
-    if labelled:
-        _print_starts(labelled)
-    since = _has_start(found)
-    output.say(
-        "τ: threshold by the imbalance (÷: over that of a fresh start); m₁, mₖ: largest and smallest singular "
-        "value; act.: modes above their own threshold; a₁: activity, 0 lazy to 1 active; stab., eff.: stable and "
-        "effective rank" + ("; out: share of ‖ΔW‖_F² outside row(A₀); drift: of the imbalance." if since else ".")
+def _print(found: Inspection, most: int | None, sort: str) -> None:
+    output.say(f"{found.source}: {found.layout}, {len(found.pairs)} pairs")
+    if found.pairs:
+        _print_kinds(found)
+        _print_pairs(found, most, sort)
+        labelled = [p for p in found.pairs if p.active_modes is not None]
+        if labelled:
+            _print_starts(labelled)
+        output.say(_legend(found))
+        for note, count in Counter(n for p in found.pairs for n in p.notes).items():
+            output.say(f"Note ({count} of {len(found.pairs)} pairs): {note}.")
+        for text in (found.explanation, found.lost_starts, found.verdict):
+            if text:
+                output.say(text)
+    if found.unread:
+        output.say(f"Not read, {len(found.unread)} tensors: {'; '.join(_gathered(found.unread))}.")
+
+
+def _legend(found: Inspection) -> str:
+    from lindyn.inspection.ranks import RULE
+
+    text = (
+        "m₁, mₖ: largest and smallest singular value of ΔW; τ₁: threshold of the largest mode, from its own factors; "
+        "a₁: its activity, 0 lazy to 1 active; act.: modes above their own threshold τₖ; τ: mean threshold by the "
+        "imbalance, and ÷ over that of a fresh start; stab., eff.: stable and effective rank; sug.: " + RULE
     )
-    for note, count in Counter(n for p in found.pairs for n in p.notes).items():
-        output.say(f"Note ({count} of {len(found.pairs)} pairs): {note}.")
-    if found.explanation:
-        output.say(found.explanation)
-    active, modes = sum(p.active_modes or 0 for p in labelled), sum(p.singular_values.size for p in labelled)
-    summary = [f"{active} of {modes} modes active in {len(labelled)} pairs"] if labelled else []
-    if len(labelled) < len(found.pairs):
-        summary.append(f"{len(found.pairs) - len(labelled)} pairs without label")
-    output.say(f"{'; '.join(summary)}; {found.seconds:.2f} s.")
+    if _has_start(found):
+        text += "; out: share of ‖ΔW‖_F² outside row(A₀); drift: of the imbalance; Δ₀: ‖ΔW − ΔW₀‖_F/‖ΔW₀‖_F"
+    if _has_other(found):
+        text += "; Δ: ‖ΔW − ΔW'‖_F/‖ΔW'‖_F against the other source; cos: cosine of the two"
+    return text + "."
 
 
-def _print_pairs(found: Inspection) -> None:
-    has_start = _has_start(found)
-    since = ("out", "drift") if has_start else ()
-    heads = ["pair", "τ", "÷", "m₁", "mₖ", "act.", "a₁", "stab.", "eff.", *since]
+def _print_kinds(found: Inspection) -> None:
+    """Print a row for each kind of module."""
+    kinds = found.by_kind()
+    if len(kinds) == len(found.pairs):
+        return
+    since = ("out", "drift") if _has_start(found) else ()
     rows = []
-    names = _short_names([p.name for p in found.pairs])
-    for name, p in zip(names, found.pairs, strict=True):
-        m = p.singular_values
-        labelled = p.active_modes is not None
+    for k in kinds:
         cells = [
-            _shown(p.nominal_threshold),
-            _shown(p.nominal_threshold / p.expected_threshold if p.expected_threshold else None, ".2f"),
-            _shown(m[0]),
-            _shown(m[-1]),
-            f"{p.active_modes}/{m.size}" if labelled else "–",
-            _shown(p.activities[0] if labelled else None, ".2f"),
-            _shown(p.stable_rank, ".1f"),
-            _shown(p.effective_rank, ".1f"),
+            str(k.pairs),
+            f"{k.active_modes}/{k.modes}" if k.modes else "–",
+            _shown(k.largest),
+            _shown(k.threshold),
+            _shown(k.suggested_rank, "d"),
         ]
-        if has_start:
-            cells += [_shown(p.share_outside_rows, ".1%"), _shown(p.imbalance_drift, ".1%")]
-        rows.append([name, *cells])
-    output.print_table(found.source, heads, rows)
+        if since:
+            cells += [_shown(k.share_outside_rows, ".1%"), _shown(k.imbalance_drift, ".1%")]
+        rows.append([k.kind, *cells])
+    output.print_table("By kind of module (medians)", ["kind", "pairs", "act.", "m₁", "τ₁", "sug.", *since], rows)
+
+
+def _print_pairs(found: Inspection, most: int | None, sort: str) -> None:
+    reports = found.ranked(sort)
+    shown = reports[:most]
+    heads = ["pair", "m₁", "τ₁", "a₁", "act.", "mₖ", "τ", "÷", "stab.", "eff.", "sug."]
+    heads += ["out", "drift", "Δ₀"] if _has_start(found) else []
+    heads += ["Δ", "cos"] if _has_other(found) else []
+    names = _short_names([p.name for p in shown])
+    rows = [[name, *_cells(p, found)] for name, p in zip(names, shown, strict=True)]
+    order = "" if sort == "file" else f", by {sort}"
+    left = len(reports) - len(shown)
+    output.print_table(f"Pairs{order}", heads, rows, caption=f"{left} more pairs: raise --most" if left else "")
+
+
+def _cells(p: PairReport, found: Inspection) -> list[str]:
+    m, labelled = p.singular_values, p.active_modes is not None
+    cells = [
+        _shown(m[0]),
+        _shown(p.thresholds[0]),
+        _shown(p.activities[0] if labelled else None, ".2f"),
+        f"{p.active_modes}/{m.size}" if labelled else "–",
+        _shown(m[-1]),
+        _shown(p.nominal_threshold),
+        _shown(p.nominal_threshold / p.expected_threshold if p.expected_threshold else None, ".2f"),
+        _shown(p.stable_rank, ".1f"),
+        _shown(p.effective_rank, ".1f"),
+        _shown(p.suggested_rank, "d"),
+    ]
+    if _has_start(found):
+        change = None if p.change is None else p.change.relative
+        cells += [_shown(p.share_outside_rows, ".1%"), _shown(p.imbalance_drift, ".1%"), _shown(change, ".2f")]
+    if _has_other(found):
+        cells += [_shown(None if p.against is None else getattr(p.against, n), ".2f") for n in ("relative", "cosine")]
+    return cells
+
+
+def _gathered(names: Iterable[str]) -> list[str]:
+    """Names with their numbers as stars, each once, and how many it stands for."""
+    counts = Counter(re.sub(r"(?<![A-Za-z\d])\d+(?![A-Za-z\d])", "*", name) for name in names)
+    return [name if count == 1 else f"{name} ({count})" for name, count in counts.items()]
 
 
 def _print_starts(reports: list[PairReport]) -> None:
@@ -163,6 +245,10 @@ def _print_starts(reports: list[PairReport]) -> None:
 
 def _has_start(found: Inspection) -> bool:
     return any(p.imbalance_drift is not None for p in found.pairs)
+
+
+def _has_other(found: Inspection) -> bool:
+    return any(p.against is not None for p in found.pairs)
 
 
 def _shown(value: float | None, form: str = ".3g") -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import regex
@@ -102,11 +103,43 @@ class AdapterConfig:
 
     def _looked_up(self, which: str, module: str, default: Any) -> Any:
         """The value of the first pattern that matches the end of a module's name, as PEFT looks them up."""
-        name = plain_name(module)
-        for pattern, value in getattr(self, which).items():
-            if _matches(which, pattern, name):
-                return value
-        return default
+        return self._patterns[which].value(plain_name(module), default)
+
+    @cached_property
+    def _patterns(self) -> dict[str, _Patterns]:
+        return {name: _Patterns.of(name, getattr(self, name)) for name in ("rank_pattern", "alpha_pattern")}
+
+
+@dataclass(frozen=True)
+class _Patterns:
+    """A mapping from regular expressions; keys that are plain names, as nearly all are, are looked up at once."""
+
+    which: str
+    plain: dict[str, tuple[int, Any]]
+    regular: tuple[tuple[int, str, Any], ...]
+
+    @staticmethod
+    def of(which: str, patterns: dict[str, Any]) -> _Patterns:
+        plain: dict[str, tuple[int, Any]] = {}
+        regular = []
+        for i, (pattern, value) in enumerate(patterns.items()):
+            if re.fullmatch(r"\w+(\.\w+)*", pattern):
+                plain[pattern] = i, value
+            else:
+                regular.append((i, pattern, value))
+        return _Patterns(which, plain, tuple(regular))
+
+    def value(self, name: str, default: Any) -> Any:
+        """The value of the first key that matches the whole name, or what follows one of its dots."""
+        parts = name.split(".")
+        ends = (".".join(parts[i:]) for i in range(len(parts)))
+        first, value = min((self.plain[end] for end in ends if end in self.plain), default=(math.inf, default))
+        for i, pattern, other in self.regular:
+            if i > first:
+                break
+            if _matches(self.which, pattern, name):
+                return other
+        return value
 
 
 def start_law(init: Any) -> str:
@@ -162,8 +195,9 @@ def _patterns(content: dict[str, Any], name: str) -> dict[str, Any]:
     patterns = content.get(name) or {}
     try:
         for pattern, _ in patterns.items():
-            re.compile(pattern)
-            regex.compile(pattern)
+            if not re.fullmatch(r"[\w.]+", pattern):
+                re.compile(pattern)
+                regex.compile(pattern)
     except (AttributeError, TypeError, re.error, regex.error, RecursionError, OverflowError) as error:
         raise checks.InvalidArgument(name, "map regular expressions to numbers", checks.one_line(error)) from error
     return dict(patterns)
@@ -171,8 +205,6 @@ def _patterns(content: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _matches(which: str, pattern: str, name: str) -> bool:
     """Whether PEFT would use the pattern for a module: it matches the whole name, or what follows one of its dots."""
-    if re.fullmatch(r"[\w.]*\w", pattern) and name[-1:] != pattern[-1:]:
-        return False  # a plain name, as nearly all are: adapters list one for each module
     try:
         found = regex.match(rf"(.*\.)?({pattern})$", name, timeout=_LONGEST_MATCH)
     except TimeoutError:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from lindyn.inspection.naming import module_kind
 from lindyn.support import checks
 
-Layout = Literal["matrix", "convolution", "flat", "stacked", "stacked transposed", "stacked rows"]
+Layout = Literal["matrix", "transposed", "convolution", "flat", "stacked", "stacked transposed", "stacked rows"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Arrangement:
         """Return W1 (r, d_in) and W2 (d_out, r) of one product; NumPy arrays or PyTorch tensors."""
         if self.layout == "matrix":
             return first, second
+        if self.layout == "transposed":
+            return first.T, second.T
         if self.layout == "convolution":
             return first.reshape(first.shape[0], -1), second.reshape(second.shape[:2])
         e, r = expert or 0, self.rank

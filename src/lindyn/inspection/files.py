@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,21 @@ import numpy as np
 from lindyn.support import checks
 
 FLOATS = ("F64", "F32", "F16", "BF16")
-# a zip archive, as PyTorch writes; pickle of protocols 2 to 5
-_PICKLED_HEADS = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+# the first bytes of what is found under the name of a safetensors file, and what to do with it
+_UNPICKLE = "pickled, and unpickling runs whatever code it holds"
+_HEADS = (
+    (b"\x80\x02", _UNPICKLE, "save it as safetensors"),
+    (b"\x80\x03", _UNPICKLE, "save it as safetensors"),
+    (b"\x80\x04", _UNPICKLE, "save it as safetensors"),
+    (b"\x80\x05", _UNPICKLE, "save it as safetensors"),
+    (b"version https://git-lfs", "a pointer of git-lfs, and the weights were not downloaded", "run `git lfs pull`"),
+    (b"GGUF", "a GGUF file, whose tensors are renamed and mostly quantised", "use the adapter it was made from"),
+    (b"\x93NUMPY", "a .npy file with one unnamed array", "save the factors by name as safetensors"),
+    (b"\x89HDF", "an HDF5 file", "save the factors as safetensors"),
+    (b"<", "a web page, as a download without permission leaves it", "download it again"),
+    (b"\x1f\x8b", "compressed by gzip", "unpack it"),
+)
 
 
 class TensorFiles:
@@ -32,6 +46,7 @@ class TensorFiles:
     def __init__(self, path: Path):
         self.path = path
         self._handles: dict[Path, Any] = {}
+        self._kept: dict[str, np.ndarray] = {}
         if path.name.endswith(".index.json"):
             content = read_json(path)
             shards = content.get("weight_map")
@@ -46,6 +61,23 @@ class TensorFiles:
         """Names of all tensors, in the file's order."""
         return list(self._where)
 
+    def __contains__(self, name: str) -> bool:
+        """Return whether there is a tensor of that name."""
+        return name in self._where
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the header says beside the tensors; of the first file, if there are several."""
+        return dict(next(iter(self._handles.values())).metadata() or {}) if self._handles else {}
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return a tensor's shape, from the header.
+
+        Raises:
+            InvalidArgument: no such tensor.
+        """
+        return tuple(self._view(name).get_shape())
+
     def between(self, first: str, second: str) -> str | None:
         """Return None: a file does not say how its layers are joined."""
 
@@ -55,13 +87,12 @@ class TensorFiles:
         Raises:
             InvalidArgument: a dtype that is not fp64, fp32, fp16 or bf16: a quantised tensor.
         """
-        view = self._slice(name)
-        dtype = view.get_dtype()
-        if dtype not in FLOATS:
+        view = self._view(name)
+        if view.get_dtype() not in FLOATS:
             raise checks.InvalidArgument(
                 "source",
                 "hold fp64, fp32, fp16 or bf16 factors",
-                f"'{name}' is of type {dtype}, as quantised tensors are",
+                f"'{name}' is of type {view.get_dtype()}, as quantised tensors are",
                 "save the factors unquantised",
             )
         if 0 in view.get_shape():
@@ -71,17 +102,32 @@ class TensorFiles:
         from safetensors import SafetensorError
 
         try:
+            if not view.get_shape():
+                return np.asarray(self._open(self._where[name]).get_tensor(name))
             return np.asarray(view[parts] if parts else view[:])
         except SafetensorError as error:
             raise checks.InvalidArgument(
                 "source", f"hold what is asked of '{name}'", f"reading it failed: {checks.one_line(error)}"
             ) from error
 
-    def _slice(self, name: str) -> Any:
+    def whole(self, name: str) -> np.ndarray:
+        """Return a tensor that several pairs share, such as stacked experts; the last two are kept."""
+        if name not in self._kept:
+            while len(self._kept) > 1:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[name] = self.read(name)
+        return self._kept[name]
+
+    def _view(self, name: str) -> Any:
+        from safetensors import SafetensorError
+
         try:
             return self._open(self._where[name]).get_slice(name)
         except KeyError:
             raise checks.InvalidArgument("source", f"hold a tensor '{name}'", "it has no such tensor") from None
+        except SafetensorError:
+            where = f"its index says that {self._where[name].name} holds it, which it does not"
+            raise checks.InvalidArgument("source", f"hold a tensor '{name}'", where) from None
 
     def _open(self, path: Path) -> Any:
         if path not in self._handles:
@@ -97,15 +143,7 @@ def _open_safetensors(path: Path) -> Any:
         raise ImportError(
             "Reading adapters and checkpoints needs safetensors; install it with: pip install 'lindyn[adapters]'."
         ) from error
-    if not path.is_file():
-        raise checks.InvalidArgument("source", "be a file or folder that exists", f"there is no {path}")
-    if path.suffix in PICKLED or _head(path) in _PICKLED_HEADS:
-        raise checks.InvalidArgument(
-            "source",
-            "be a safetensors file",
-            f"{path.name} is pickled, and unpickling runs whatever code it holds",
-            "save it as safetensors",
-        )
+    refuse_foreign(path)
     try:
         return safetensors.safe_open(str(path), framework="np")
     except (safetensors.SafetensorError, OSError) as error:
@@ -114,37 +152,70 @@ def _open_safetensors(path: Path) -> Any:
         ) from error
 
 
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(2)
+def refuse_foreign(path: Path) -> None:
+    """Refuse what is no safetensors file, by its first bytes, and say what it is.
+
+    Raises:
+        InvalidArgument: no file, or one of another format.
+    """
+    try:
+        if not path.exists():
+            raise checks.InvalidArgument("source", "be a file or folder that exists", f"there is no {path}")
+        if not path.is_file():
+            raise checks.InvalidArgument("source", "be a file or a folder", f"{path} is a pipe, a socket or a device")
+        with path.open("rb") as file:
+            head = file.read(32)
+    except OSError as error:
+        raise checks.InvalidArgument(
+            "source", "be a file that can be read", f"opening it failed: {checks.one_line(error)}"
+        ) from error
+    what, remedy = _foreign(path, head)
+    if what:
+        raise checks.InvalidArgument("source", "be a safetensors file", f"{path.name} is {what}", remedy)
+
+
+def _foreign(path: Path, head: bytes) -> tuple[str, str]:
+    """What a file is that is no safetensors file, and the remedy; two empty texts if nothing speaks against it."""
+    if not head:
+        return "empty", "copy or download it again"
+    for start, what, remedy in _HEADS:
+        if head.startswith(start):
+            return what, remedy
+    if head.startswith(b"PK"):  # a zip archive: of arrays (MLX's old adapters), or PyTorch's pickle
+        try:
+            with zipfile.ZipFile(path) as archive:
+                names = archive.namelist()
+        except (zipfile.BadZipFile, OSError):
+            names = []
+        if names and all(name.endswith(".npy") for name in names):
+            return "an .npz archive of arrays, as old MLX adapters are", "save the factors as safetensors"
+        return _UNPICKLE, "save it as safetensors"
+    if path.suffix in PICKLED:
+        return _UNPICKLE, "save it as safetensors"
+    if head[:1] in b"{[" and all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head):
+        return "JSON text, a config perhaps", "pass the folder that holds it and the weights"
+    return "", ""
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object, or refuse in a sentence."""
+    """Read a JSON object, or refuse in a sentence; a byte-order mark, as Windows editors leave it, is no error."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else checks.one_line(error)
         raise checks.InvalidArgument(
-            "source", "come with a readable JSON config", f"reading {path.name} failed: {checks.one_line(error)}"
+            "source", "come with a readable JSON config", f"reading {path.name} failed: {reason}"
         ) from error
     if not isinstance(content, dict):
         raise checks.InvalidArgument("source", "come with a JSON object as config", f"{path.name} holds something else")
     return content
 
 
-def weights_file(folder: Path, *stems: str) -> Path:
-    """Return the safetensors file (or index) of a folder, or say which pickled file stands in its place."""
-    for stem in stems:
-        for name in (f"{stem}.safetensors", f"{stem}.safetensors.index.json"):
-            if (folder / name).is_file():
-                return folder / name
-    pickled = sorted(p.name for p in folder.iterdir() if p.suffix in PICKLED)
-    wanted = " or ".join(f"{stem}.safetensors" for stem in stems)
-    if pickled:
-        raise checks.InvalidArgument(
-            "source",
-            f"hold {wanted}",
-            f"{folder} holds {pickled[0]} only, which is pickled and never opened",
-            "save it as safetensors",
-        )
-    raise checks.InvalidArgument("source", f"hold {wanted}", f"{folder} has no such file")
+def yaml_numbers(path: Path, *names: str) -> dict[str, float]:
+    """Return numbers that a YAML file sets in lines `name: 8`, at any depth; of those names that are there."""
+    try:
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
+    except OSError:
+        return {}
+    found = {name: re.search(rf"^[ \t]*{name}:[ \t]*(-?\d+(?:\.\d+)?)[ \t\r]*(?:#.*)?$", text, re.M) for name in names}
+    return {name: float(match[1]) for name, match in found.items() if match}

@@ -67,6 +67,10 @@ class ModuleTensors:
         """Return a parameter as it is now, or the rows (and columns) asked for."""
         return numbers(self._parameter(name), name, parts)
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return a parameter's shape."""
+        return tuple(self._parameter(name).shape)
+
     def between(self, first: str, second: str) -> str | None:
         """Return what keeps two layers from being a product: one tensor twice, or a module in between."""
         if first != second and all(name in self._places for name in (first, second)):

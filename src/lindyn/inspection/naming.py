@@ -76,7 +76,7 @@ def module_kind(name: str) -> str:
         >>> module_kind("lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_out_0")
         'o'
     """
-    stem = re.sub(r"(\[\d+\]|\.T|\.weight| \[.*\])*$", "", name)
+    stem = re.sub(r"(\[[\d:,]*\]|\.T|\.weight| \[.*\])*$", "", name)
     flat = re.sub(r"(?<=to_out)[._]0$", "", stem.lower().replace("attention.output.dense", "o_proj"))
     for ending, kind in _ENDINGS:
         # kohya's names have underscores for dots; a single letter after one may be the end of any word

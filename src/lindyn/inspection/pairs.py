@@ -28,6 +28,9 @@ class Tensors(Protocol):
     def read(self, name: str, *parts: slice) -> np.ndarray:
         """Return a tensor, or the rows (and columns) asked for; refuse one that is missing or quantised."""
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return a tensor's shape; refuse one that is missing."""
+
     def between(self, first: str, second: str) -> str | None:
         """Return the reason why two layers make no product, where the container knows how they are joined."""
 
@@ -67,8 +70,8 @@ class Pair:
 
     @property
     def kind(self) -> str:
-        """Kind of the adapted module: q, k, v, o, gate, up, down, …; see `module_kind`."""
-        return module_kind(self.module or self.name)
+        """Kind of the adapted module: q, k, v, o, gate, up, down, …; of both factors for a pair named by the user."""
+        return "→".join(module_kind(name) for name in (self.module or self.name).split(" → "))
 
 
 def pair_name(module: str, adapter: str = "", expert: int | None = None) -> str:
@@ -189,16 +192,17 @@ def pairs_of(tensors: Tensors, spec: PairSpec, scale: float | None, config: dict
     Raises:
         InvalidArgument: a spec that cannot be read, or that names nothing.
     """
-    context = Context(names=tensors.names, config=config)
+    context, known = Context(names=tensors.names, config=config), set(tensors.names)
     out = []
     for first, second in named_pairs(spec, tensors.names):
         verdict = no_product(str(first), str(second), context)
         reason = verdict.text or tensors.between(first.pattern, second.pattern)
-        notes = () if _bias_of(tensors, first) is None else (_BIAS_NOTE,)
+        biases = (_hidden_bias(tensors, known, first, first=True), _hidden_bias(tensors, known, second, first=False))
+        notes = () if biases == (None, None) else (_BIAS_NOTE,)
         out.append(
             Pair(
                 name=f"{_layer(first)} → {_layer(second)}",
-                load=partial(_load, tensors, first, second, scale, reason),
+                load=partial(_load, tensors, (first, second), biases, scale, reason),
                 notes=notes + verdict.notes,
                 labelled=not verdict.attention,
             )
@@ -206,19 +210,25 @@ def pairs_of(tensors: Tensors, spec: PairSpec, scale: float | None, config: dict
     return out
 
 
-def _load(tensors: Tensors, first: FactorName, second: FactorName, scale: float | None, reason: str | None) -> Factors:
+def _load(
+    tensors: Tensors,
+    names: tuple[FactorName, FactorName],
+    biases: tuple[FactorName | None, FactorName | None],
+    scale: float | None,
+    reason: str | None,
+) -> Factors:
     if reason is not None:
         raise checks.InvalidArgument.sentence(reason)
-    w1, w2 = (_read(tensors, part) for part in (first, second))
+    first, second = names
+    w1, w2 = (_read(tensors, part) for part in names)
     for same in (w2, w2.T):
         if w1.shape == same.shape and np.array_equal(w1, same) and np.any(w1):
             raise tied(str(first), str(second))
-    bias = _bias_of(tensors, first)
+    bias, own = biases
     if bias is not None:
-        w1 = with_column(w1, tensors.read(bias, *first.parts))
-    own = _bias_of(tensors, replace(second, transposed=False)) if second.transposed else None
+        w1 = with_column(w1, tensors.read(bias.pattern, *bias.parts))
     if own is not None:  # of a query, whose bias meets the key's
-        w2 = with_column(w2.T, tensors.read(own, *second.parts)).T
+        w2 = with_column(w2.T, tensors.read(own.pattern, *own.parts)).T
     return Factors(w1, w2, 1.0 if scale is None else scale)
 
 
@@ -251,10 +261,34 @@ def _read(tensors: Tensors, part: FactorName) -> np.ndarray:
     return tensor.T if part.transposed else tensor
 
 
-def _bias_of(tensors: Tensors, first: FactorName) -> str | None:
-    name = first.pattern.removesuffix("weight") + "bias"
-    plain = first.pattern.endswith("weight") and not first.transposed and len(first.parts) < 2
-    return name if plain and name in tensors.names else None
+def _hidden_bias(tensors: Tensors, known: set[str], part: FactorName, *, first: bool) -> FactorName | None:
+    """The bias of a layer, or its slice, where it is added to the hidden units between the two factors.
+
+    A bias has the length of its layer's output: axis 0 of nn.Linear, axis 1 of GPT-2's Conv1D. The hidden units are the
+    rows of the first factor and the columns of the second.
+    """
+    name = part.pattern.removesuffix("weight") + "bias"
+    if not part.pattern.endswith("weight") or part.pattern not in known or name not in known:
+        return None
+    hidden = 0 if first != part.transposed else 1
+    if _output_axis(tensors, known, part.pattern, name) != hidden:
+        return None
+    own = part.parts[hidden : hidden + 1]
+    return FactorName(name, own if own != (slice(None),) else ())
+
+
+def _output_axis(tensors: Tensors, known: set[str], weight: str, bias: str) -> int:
+    """The axis of a weight that its bias belongs to; of a square one, that of the layers beside it."""
+    shape, length = tensors.shape(weight), tensors.shape(bias)[0]
+    if len(shape) != 2 or shape[0] != shape[1]:
+        return 1 if len(shape) == 2 and shape[1] == length != shape[0] else 0
+    block = weight.removesuffix("weight").rstrip(".").rpartition(".")[0]
+    for other in sorted(known):
+        beside = other.removesuffix("weight") + "bias"
+        inside = other.startswith(block + ".") and other.endswith("weight") and beside in known
+        if inside and len(tensors.shape(other)) == 2 and len(set(tensors.shape(other))) == 2:
+            return _output_axis(tensors, known, other, beside)
+    return 0
 
 
 def with_column(matrix: Any, bias: Any) -> np.ndarray:

@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+# value projections that are one tensor with those of queries and keys
+_FUSED = ("c_attn", "qkv_proj", "query_key_value", "Wqkv", "in_proj", "qkv")
 _QUERY = ("q_proj", "query", "to_q", "q_lin", "wq")
 _KEY = ("k_proj", "key", "to_k", "k_lin", "wk")
-_VALUE = ("v_proj", "value", "to_v", "v_lin", "wv", "c_attn", "qkv_proj", "query_key_value", "Wqkv", "in_proj")
+_VALUE = ("v_proj", "value", "to_v", "v_lin", "wv", *_FUSED)
 _OUTPUT = ("o_proj", "out_proj", "to_out", "to_out.0", "out_lin", "attention.output.dense", "wo", "attn.c_proj")
 # first and second layer of the feed-forward block of known model families
 _FEED_FORWARD = (
@@ -71,20 +73,50 @@ def no_product(first: str, second: str, context: Context) -> Verdict:
 
 def _attention(first: str, second: str, context: Context) -> Verdict | None:
     a, b = _stem(first), _stem(second)
-    if {_role(a), _role(b)} == {"query", "key"}:
-        return _query_key(first, second, context)
+    fused = any(a == e or a.endswith(f".{e}") for e in _FUSED)
+    if {_role(a), _role(b)} == {"query", "key"} or (fused and a == b):
+        return _query_key(first, second, context, fused=fused)
     if (_role(a), _role(b)) == ("value", "output"):
-        if _several_heads(context) and not ("[" in first and "[" in second):
-            size = _head_size(context)
-            example = f"first={first}[0:{size}],second={second}[:,0:{size}]"
+        if _several_heads(context) and not _is_one_head(first, second, context):
             return Verdict(
-                _no(first, second, f"grouped heads are mixed by attention; slice out one head, as in {example}")
+                _no(first, second, f"grouped heads are mixed by attention; {_one_head(first, second, context)}")
             )
         return Verdict(attention=True, notes=(_NO_LABEL,))
     return None
 
 
-def _query_key(first: str, second: str, context: Context) -> Verdict:
+def _is_one_head(first: str, second: str, context: Context) -> bool:
+    """Whether both names have slices, of the width of a head where the config tells it."""
+    widths = [_width(name) for name in (first, second)]
+    if None in widths:
+        return False
+    sizes = ("hidden_size", "n_embd", "head_dim")
+    if not _heads(context) or not any(context.config.get(name) for name in sizes):
+        return True
+    return all(width in (0, _head_size(context)) for width in widths)
+
+
+def _width(name: str) -> int | None:
+    """Width of the narrowest slice in a name; 0 if it has no end, None without a slice."""
+    found = re.search(r"\[(.*)\]", name)
+    bounds = [re.fullmatch(r"\s*(\d*)\s*:\s*(\d*)\s*", part) for part in found[1].split(",")] if found else []
+    widths = [int(b[2]) - int(b[1] or 0) if b[2] else 0 for b in bounds if b and (b[1] or b[2])]
+    return min(widths, default=None)
+
+
+def _one_head(first: str, second: str, context: Context) -> str:
+    """How to name the slices of one head."""
+    size = _head_size(context)
+    one, two = (re.sub(r"\[.*\]", "", name) for name in (first, second))
+    if any(_stem(first).endswith(e) for e in _FUSED):
+        return (
+            f"slice out one head of {size}: of '{one}' the rows of its values (the last third, or as the model lays "
+            f"them out), and of '{two}' the {size} columns that take them"
+        )
+    return f"slice out one head, as in first={one}[0:{size}],second={two}[:,0:{size}]"
+
+
+def _query_key(first: str, second: str, context: Context, *, fused: bool) -> Verdict:
     block = _stem(first).rpartition(".")[0]
     norms = [n for n in context.names if n.startswith(block) and re.search(r"\b(q|k|query|key)_?(norm|layernorm)", n)]
     if norms:
@@ -97,7 +129,7 @@ def _query_key(first: str, second: str, context: Context) -> Verdict:
     if not absolute:
         reason = "without a config.json that names absolute position embeddings, a rotary embedding may lie between"
         return Verdict(_no(first, second, f"{reason} query and key"))
-    if "[" not in first or not second.endswith(".T"):
+    if "[" not in first or (not fused and not second.endswith(".T")):
         size = _head_size(context)
         key, query = (name.partition("[")[0].removesuffix(".T") for name in (first, second))
         example = f"first={key}[0:{size}],second={query}[0:{size}].T"
@@ -110,7 +142,7 @@ def _no(first: str, second: str, reason: str) -> str:
 
 
 def _stem(name: str) -> str:
-    return re.sub(r"(\[.*\])?(\.T)?$", "", name).removesuffix(".weight")
+    return re.sub(r"(\[.*\])?(\.T)?$", "", name).removesuffix(".weight").removesuffix("_weight")
 
 
 def _role(stem: str) -> str | None:
@@ -122,11 +154,17 @@ def _role(stem: str) -> str | None:
 
 
 def _several_heads(context: Context) -> bool:
-    return context.config.get("num_attention_heads", 2) != 1
+    return _heads(context) != 1
+
+
+def _heads(context: Context) -> int | None:
+    """Number of heads, by the names of several families of configs."""
+    found = (context.config.get(name) for name in ("num_attention_heads", "n_head", "num_heads", "n_heads"))
+    return next((int(n) for n in found if isinstance(n, int) and n > 0), None)
 
 
 def _head_size(context: Context) -> int:
-    heads, size = context.config.get("num_attention_heads"), context.config.get("hidden_size")
+    heads, size = _heads(context), context.config.get("hidden_size") or context.config.get("n_embd")
     return int(context.config.get("head_dim") or (size // heads if heads and size else 64))
 
 

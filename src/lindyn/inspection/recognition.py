@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -10,11 +11,13 @@ from jaxtyping import Float
 from lindyn.networks.pair_modes import FactorModes
 from lindyn.support import checks
 
-KAIMING, GAUSSIAN, ORTHOGONAL, PISSA, RANDOM, EMBEDDING = (
-    "kaiming", "gaussian", "orthogonal", "pissa", "random", "embedding",
+KAIMING, GAUSSIAN, ORTHOGONAL, PISSA, RANDOM, EMBEDDING, NORMAL = (
+    "kaiming", "gaussian", "orthogonal", "pissa", "random", "embedding", "normal",
 )  # fmt: skip
-START_LAWS = (KAIMING, GAUSSIAN, ORTHOGONAL, PISSA, RANDOM, EMBEDDING)
+START_LAWS = (KAIMING, GAUSSIAN, ORTHOGONAL, PISSA, RANDOM, EMBEDDING, NORMAL)
 RS_LORA = "rslora"
+# fourth moment over squared variance of the entries
+_UNIFORM, _NORMAL = 1.8, 3.0
 
 
 def start_imbalance(law: str, shape: tuple[int, int], rank: int, scale: float) -> Float[np.ndarray, " r"]:
@@ -27,7 +30,8 @@ def start_imbalance(law: str, shape: tuple[int, int], rank: int, scale: float) -
     | "orthogonal" | rank r/2, entries of size 1/10 | the same, BA = 0 | s d_in/200, −s d_out/200 |
     | "pissa" | √S Vᵀ | U√S, balanced | 0 |
     | "random" (False) | variance 1/(3 d_in) | variance 1/(3r) | s(1 − d_out/r)/6 |
-    | "embedding" (True, on an embedding) | 0 | N(0, 1) | −s d_out/2 |
+    | "embedding" (an embedding, whatever is set) | 0 | N(0, 1) | −s d_out/2 |
+    | "normal" (False, on an embedding) | N(0, 1) | N(0, 1) | s(d_in − d_out)/2 |
 
     References:
         theory (2.7); the laws as PEFT draws them.
@@ -39,17 +43,62 @@ def start_imbalance(law: str, shape: tuple[int, int], rank: int, scale: float) -
     checks.choice("law", law, START_LAWS)
     d_out, d_in = checks.matrix_shape("shape", shape)
     r, s = checks.integer("rank", rank, at_least=1), checks.number("scale", scale, above=0)
+    if law == PISSA:
+        return np.zeros(r)
+    blocks = _blocks(law, (d_out, d_in), r, s)
+    return np.repeat([block.mean for block in blocks], [block.count for block in blocks])
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Hidden directions whose imbalance is a·X − b·Y, with X and Y of mean 1: XXᵀ/d of independent entries.
+
+    Attributes:
+        count: number of directions.
+        up: a, the mean of s/2·AAᵀ.
+        down: b, the mean of s/2·BᵀB.
+        sides: (d_in, d_out), over which each averages.
+        moment: E x⁴/(E x²)² of the entries.
+    """
+
+    count: int
+    up: float
+    down: float
+    sides: tuple[int, int]
+    moment: float
+
+    @property
+    def mean(self) -> float:
+        return self.up - self.down
+
+    @property
+    def variance(self) -> float:
+        """Of an off-diagonal entry of the imbalance; a diagonal one has `moment` − 1 times as much."""
+        return self.up**2 / self.sides[0] + self.down**2 / self.sides[1]
+
+    @property
+    def crowding(self) -> float:
+        """The largest r/d of the parts that are there."""
+        return max(self.count / d for size, d in zip((self.up, self.down), self.sides, strict=True) if size)
+
+
+def _blocks(law: str, shape: tuple[int, int], r: int, s: float) -> list[_Block]:
+    """The parts of a law's hidden space, largest mean first."""
+    d_out, d_in = shape
+    sides = d_in, d_out
     if law == ORTHOGONAL:
         half = r // 2
-        return np.repeat([s * d_in / 200, -s * d_out / 200], [half, r - half])
-    value = {
-        KAIMING: s / 6,
-        GAUSSIAN: s * d_in / (2 * r**2),
-        PISSA: 0.0,
-        RANDOM: s * (1 - d_out / r) / 6,
-        EMBEDDING: -s * d_out / 2,
+        first = _Block(half, s * d_in / 200, 0.0, sides, _NORMAL)
+        second = _Block(r - half, 0.0, s * d_out / 200, sides, _NORMAL)
+        return [first, second] if half else [second]
+    up, down, moment = {
+        KAIMING: (s / 6, 0.0, _UNIFORM),
+        GAUSSIAN: (s * d_in / (2 * r**2), 0.0, _NORMAL),
+        RANDOM: (s / 6, s * d_out / (6 * r), _UNIFORM),
+        EMBEDDING: (0.0, s * d_out / 2, _NORMAL),
+        NORMAL: (s * d_in / 2, s * d_out / 2, _NORMAL),
     }[law]
-    return np.full(r, value)
+    return [_Block(r, up, down, sides, moment)]
 
 
 def start_threshold(law: str, shape: tuple[int, int], rank: int, scale: float) -> float:
@@ -97,15 +146,28 @@ def common_thresholds(shape: tuple[int, int], rank: int, scale: float, alpha: fl
     return {**out, RS_LORA: start_threshold(KAIMING, shape, rank, stabilised)}
 
 
+_SIGMAS = 4.0  # how far a fresh start may scatter: one in 10⁴ does by more
+_SLACK = 0.02  # of the law's size: what SGD at usual rates moves the imbalance by (measured 0.001 to 0.02)
+_CROWDED = 1 / 16  # r/d above which the eigenvalues of a random start scatter over a factor of 3, and tell too little
+_FRESH = 0.02  # m₁ over the smallest |λ|, below which training has hardly begun
+_FEWEST = 4  # eigenvalues without which an old pair's spectrum has no shape to compare
+
+
 def recognise(modes: FactorModes, declared: str | None = None) -> str | None:
     """Return the start whose imbalance a pair still has, or None: the flow conserves it, so it outlives training.
 
-    The spectra are compared as wholes, ‖λ − λ_law‖/‖λ_law‖; an entry of a random A of d columns moves λ by about
-    √(r/d), and twice that and 5 % more is allowed. A balanced pair (all |λ| < 10⁻³ m₁) is "pissa".
+    The whole spectrum must agree, signs included, at the precision that r/d allows: with D = (W1W1ᵀ − W2ᵀW2)s/2 of a
+    law of independent entries, its mean by 4 deviations √((μ₄−1)/(rd)) of a trace, its spread by χ² of r(r+1)/2
+    entries of deviation 1/√d, its edges by Marchenko–Pastur (1 ± √(r/d))², each with 2 % more for steps of finite
+    size. A balanced pair (all |λ| below 10⁻³ m₁ and 2 % of the smallest mode) is "pissa".
+
+    No name is given where nothing can be told: both factors zero, r/d > 1/16, a config that names another law than
+    those of `START_LAWS`. Under Adam an imbalance may drift on to that of another law, so a pair whose training has
+    begun is named after the declared law or not at all; without a declared law only with four eigenvalues or more.
 
     Args:
         modes: of the pair.
-        declared: the law that a config names; preferred where several fit.
+        declared: the law that a config names.
 
     References:
         theory (1.5), (2.7).
@@ -116,19 +178,65 @@ def recognise(modes: FactorModes, declared: str | None = None) -> str | None:
         >>> a = np.random.default_rng(0).standard_normal((8, 2048)) / 8
         >>> recognise(factor_modes(a, np.zeros((512, 8)), scale=2.0))
         'gaussian'
+        >>> print(recognise(factor_modes(2 * a, np.zeros((512, 8)), scale=2.0)))
+        None
     """
-    found, r = modes.imbalance, modes.width
-    if r > min(modes.shape):
+    if declared is not None and declared not in START_LAWS:
         return None
-    if np.abs(found).max() <= 1e-3 * modes.singular_values[0]:
+    sizes, m = np.abs(modes.imbalance), modes.singular_values
+    if m[0] > 0 and sizes.max() <= min(1e-3 * m[0], _SLACK * m[-1]):
         return PISSA
-    tolerance = 0.05 + 2 * math.sqrt(r / min(modes.shape))
-    distances = {}
-    for law in START_LAWS:
-        expected = start_imbalance(law, modes.shape, r, modes.scale)
-        if expected.any():
-            distances[law] = float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
-    if declared in distances and distances[declared] <= tolerance:
+    if not sizes.any() or modes.width > min(modes.shape):
+        return None
+    fresh = bool(m[0] <= _FRESH * sizes.min())
+    if not fresh and declared is not None:
+        return declared if _agrees(declared, modes, fewest=1) else None
+    # two factors drawn at random have a product from the beginning
+    laws = [law for law in START_LAWS if not (fresh and law in (RANDOM, NORMAL))]
+    fitting = [law for law in laws if _agrees(law, modes, fewest=1 if fresh else _FEWEST)]
+    if declared in fitting:
         return declared
-    nearest = min(distances, key=distances.__getitem__)
-    return nearest if distances[nearest] <= tolerance else None
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _agrees(law: str, modes: FactorModes, *, fewest: int) -> bool:
+    """Whether every part of the spectrum is that of a law."""
+    if law == PISSA or (law == ORTHOGONAL and modes.width % 2):  # PEFT draws orthogonal starts of even rank only
+        return False
+    values = modes.imbalance
+    for block in _blocks(law, modes.shape, modes.width, modes.scale):
+        own, values = values[: block.count], values[block.count :]
+        if block.count < fewest or block.crowding > _CROWDED or not _is_of(block, own):
+            return False
+    return True
+
+
+def _is_of(block: _Block, values: np.ndarray) -> bool:
+    """Whether eigenvalues are a draw of a block: mean, spread and edges."""
+    n, slack = block.count, _SLACK * (block.up + block.down)
+    if abs(values.mean() - block.mean) > _SIGMAS * math.sqrt((block.moment - 1) * block.variance / n) + slack:
+        return False
+    if n > 1:
+        # Σ(λ − mean)² = the off-diagonal squares and those of the diagonal about its mean
+        spread = math.sqrt((n - 1) * (n + block.moment - 1) * block.variance / n)
+        freedom = n * (n - 1) / 2 + n - 1
+        low, high = (math.sqrt(max(0.0, _chi_square(z, freedom))) for z in (-_SIGMAS, _SIGMAS))
+        if not low * spread - slack <= values.std() <= high * spread + slack:
+            return False
+    (a_low, a_high), (b_low, b_high) = (
+        (size * low, size * high)
+        for size, (low, high) in zip((block.up, block.down), (_edges(n, d) for d in block.sides), strict=True)
+    )
+    return bool(a_low - b_high - slack <= values.min() and values.max() <= a_high - b_low + slack)
+
+
+def _chi_square(sigmas: float, freedom: float) -> float:
+    """χ²/freedom at a distance from its mean (Wilson and Hilferty)."""
+    width = 2 / (9 * freedom)
+    return (1 - width + sigmas * math.sqrt(width)) ** 3
+
+
+def _edges(n: int, d: int) -> tuple[float, float]:
+    """Smallest and largest eigenvalue that XXᵀ/d may have, X (n, d): Marchenko–Pastur, and its scatter at the edge."""
+    root, scatter = math.sqrt(n / d), (math.sqrt(d) + math.sqrt(n)) * (d**-0.5 + n**-0.5) ** (1 / 3) / d
+    return max(0.0, 1 - root) ** 2 - _SIGMAS * scatter, (1 + root) ** 2 + _SIGMAS * scatter

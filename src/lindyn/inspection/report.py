@@ -5,12 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
+from lindyn.inspection.differences import Difference
+from lindyn.inspection.ranks import RULE
+from lindyn.inspection.recognition import START_LAWS
 from lindyn.support import checks
 
 if TYPE_CHECKING:
@@ -19,15 +26,27 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+_REGIMES = {
+    "active": "active",
+    "mixed": "mixed (some modes active, some lazy)",
+    "lazy": "lazy (no mode active)",
+    "untrained": "untrained (ΔW = 0)",
+}
+_ORDER = ("q", "k", "v", "qkv", "o", "gate", "up", "gate+up", "down", "router", "embedding", "head")
+_TOLD = 1 / 16  # r/d up to which a fresh start is recognised by its imbalance
+_TURNED, _HELD = 0.2, 0.05  # shares outside the rows of the start that are called "turned" and "hardly turned"
+
+
 @dataclass(frozen=True, eq=False)
 class PairReport:
     """One pair A = s W2 W1 (LoRA: ΔW = s·BA).
 
     Attributes:
         name: of the adapted module, or of both factors.
+        kind: of the module: q, k, v, o, gate, up, down, …
         shape: (d_out, d_in).
         rank: r, the hidden width.
-        scale: s.
+        scale: s; negative for a subtracted adapter, which is measured at |s|.
         law: start that the config names, or None.
         recognised: start whose imbalance the pair still has, or None.
         nominal_threshold: τ, measured from the imbalance (2.7).
@@ -40,13 +59,19 @@ class PairReport:
         active_modes: how many modes have m_k > τ_k; None where no label is due (2.9).
         stable_rank: ‖A‖_F²/‖A‖_op².
         effective_rank: exp of the entropy of the singular values.
+        suggested_rank: modes worth keeping, by the rule of `lindyn.inspection.ranks`; None for an update of zero.
         start_threshold: τ measured at the start, or None if that is not known.
         share_outside_rows: share of ‖ΔW‖_F² outside the rows of W1(0), or None.
         imbalance_drift: relative change of W1W1ᵀ − W2ᵀW2 since the start, or None.
+        change: ΔW − ΔW(0) since the start, or None.
+        against: ΔW − ΔW' of the source compared with, or None.
+        left: singular vectors u_k in columns, (d_out, k), where they were asked for.
+        right: singular vectors v_k in columns, (d_in, k), likewise.
         notes: what the theory does not cover here.
     """
 
     name: str
+    kind: str
     shape: tuple[int, int]
     rank: int
     scale: float
@@ -62,14 +87,87 @@ class PairReport:
     active_modes: int | None
     stable_rank: float
     effective_rank: float
+    suggested_rank: int | None
     start_threshold: float | None = None
     share_outside_rows: float | None = None
     imbalance_drift: float | None = None
+    change: Difference | None = None
+    against: Difference | None = None
+    left: Float[np.ndarray, "d_out k"] | None = field(default=None, repr=False)
+    right: Float[np.ndarray, "d_in k"] | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain numbers and lists, fit for JSON."""
-        return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in vars(self).items()}
+    @property
+    def regime(self) -> str:
+        """ "untrained" (ΔW = 0), "lazy" (no mode above its threshold), "active" (all that are not zero), or "mixed".
+
+        "no label" where none is due (2.9).
+        """
+        learned = int(np.sum(self.singular_values > 0))
+        if self.active_modes is None:
+            return "no label"
+        if not learned:
+            return "untrained"
+        return "lazy" if not self.active_modes else "active" if self.active_modes == learned else "mixed"
+
+    def to_dict(self, *, vectors: bool = True) -> dict[str, Any]:
+        """Return plain numbers and lists, fit for JSON; singular vectors where they were asked for, and wanted here."""
+        plain: dict[str, Any] = {}
+        for name, value in vars(self).items():
+            if name in ("left", "right") and (value is None or not vectors):
+                continue
+            plain[name] = value.tolist() if isinstance(value, np.ndarray) else value
+            if isinstance(value, Difference):
+                plain[name] = value.to_dict()
+        return {**plain, "regime": self.regime}
+
+
+@dataclass(frozen=True)
+class KindSummary:
+    """Pairs of one kind of module in one row.
+
+    Attributes:
+        kind: q, k, v, o, gate, up, down, …
+        pairs: how many.
+        modes: modes of the pairs that get labels.
+        active_modes: those above their own threshold.
+        largest: median of m₁.
+        threshold: median of τ₁, the threshold of that mode.
+        suggested_rank: the largest of the pairs, None if nothing was learned.
+        share_outside_rows: median over the pairs, None without a start.
+        imbalance_drift: median, likewise.
+    """
+
+    kind: str
+    pairs: int
+    modes: int
+    active_modes: int
+    largest: float
+    threshold: float
+    suggested_rank: int | None
+    share_outside_rows: float | None
+    imbalance_drift: float | None
+
+    @staticmethod
+    def of(kind: str, pairs: list[PairReport]) -> KindSummary:
+        """Summarise the pairs of one kind."""
+        labelled = [p for p in pairs if p.active_modes is not None]
+        return KindSummary(
+            kind=kind,
+            pairs=len(pairs),
+            modes=sum(p.singular_values.size for p in labelled),
+            active_modes=sum(p.active_modes or 0 for p in labelled),
+            largest=float(np.median([p.singular_values[0] for p in pairs])),
+            threshold=float(np.median([p.thresholds[0] for p in pairs])),
+            suggested_rank=max((p.suggested_rank for p in pairs if p.suggested_rank is not None), default=None),
+            share_outside_rows=_median(p.share_outside_rows for p in pairs),
+            imbalance_drift=_median(p.imbalance_drift for p in pairs),
+        )
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return float(np.median(known)) if known else None
 
 
 @dataclass(frozen=True)
@@ -86,14 +184,18 @@ class Inspection:
 
     Attributes:
         source: what was inspected.
+        layout: the layout of adapters that it is in, "checkpoint" or "live module".
         pairs: reports, in the source's order.
         failures: pairs that could not be inspected.
+        unread: names of tensors that the layout does not know, and that no report speaks of.
         seconds: how long it took.
     """
 
     source: str
+    layout: str
     pairs: tuple[PairReport, ...]
     failures: tuple[PairFailure, ...] = ()
+    unread: tuple[str, ...] = ()
     seconds: float = field(default=0.0, compare=False)
 
     def __repr__(self) -> str:
@@ -101,7 +203,8 @@ class Inspection:
         modes = sum(p.singular_values.size for p in self.pairs)
         active = [p.active_modes for p in self.pairs if p.active_modes is not None]
         failed = f", {len(self.failures)} failed" if self.failures else ""
-        return f"Inspection({self.source}: {len(self.pairs)} pairs, {modes} modes, {sum(active)} active{failed})"
+        counts = f"{len(self.pairs)} pairs, {modes} modes, {sum(active)} active{failed}"
+        return f"Inspection({self.source}, {self.layout}: {counts})"
 
     def __getitem__(self, name: str) -> PairReport:
         """Return the report of a pair by its name."""
@@ -109,33 +212,82 @@ class Inspection:
         return by_name[checks.choice("name", name, list(by_name))]
 
     @property
-    def explanation(self) -> str | None:
-        """Return why updates lie inside or outside the rows of the start, by the thresholds; None without a start."""
-        known = [p for p in self.pairs if p.share_outside_rows is not None and p.start_threshold is not None]
-        if not known:
-            return None
-        share = float(np.median([p.share_outside_rows for p in known if p.share_outside_rows is not None]))
-        ratios = [p.singular_values[0] / p.start_threshold if p.start_threshold else math.inf for p in known]
-        above = float(np.median(ratios))
-        text = (
-            f"{share:.1%} of ‖ΔW‖_F² lies outside the rows that the first factor (LoRA's A) started with (median); "
-            "the largest singular value is "
-        )
-        if math.isinf(above):
-            return text + "above a threshold of zero: both factors learn."
-        text += f"{above:.3g} times the threshold of the start: "
-        if above > 1:
-            return text + "active, so that factor has turned towards what it learned."
-        return text + "lazy, so the second factor (B) has learned on those rows."
+    def verdict(self) -> str:
+        """How many modes are above their own thresholds, in one sentence that counts as the table does."""
+        labelled = [p for p in self.pairs if p.active_modes is not None]
+        if not labelled:
+            return "No pair gets a label."
+        active, modes = sum(p.active_modes or 0 for p in labelled), sum(p.singular_values.size for p in labelled)
+        counts = Counter(p.regime for p in labelled)
+        kinds = ", ".join(f"{counts[regime]} {text}" for regime, text in _REGIMES.items() if counts[regime])
+        return f"{active} of {modes} modes active in {len(labelled)} pairs, each beside its own threshold: {kinds}."
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain numbers, lists and sentences, fit for JSON."""
+    @property
+    def explanation(self) -> str | None:
+        """Where updates lie, inside or outside the rows of the start, beside the labels; None without a start."""
+        known = [p for p in self.pairs if p.share_outside_rows is not None and p.active_modes is not None]
+        drifts = [p.imbalance_drift for p in self.pairs if p.imbalance_drift is not None]
+        parts = []
+        for active, text in ((True, "at least one active mode"), (False, "no active mode, so lazy")):
+            group = [p.share_outside_rows or 0.0 for p in known if bool(p.active_modes) == active]
+            if group:
+                share = float(np.median(group))
+                parts.append(
+                    f"{len(group)} of {len(known)} pairs have {text}: of their ‖ΔW‖_F², {share:.1%} (median) lies "
+                    f"outside the rows that the first factor (LoRA's A) started with, {_turned(share)}."
+                )
+        if drifts:
+            parts.append(_drift_in_words(drifts))
+        return " ".join(parts) or None
+
+    @property
+    def lost_starts(self) -> str | None:
+        """Say which pairs no longer have the imbalance of the start that their config names; None if all have it."""
+        known = [p for p in self.pairs if p.law in START_LAWS and p.active_modes is not None]
+        lost = [p for p in known if p.recognised is None and p.imbalance.any() and p.rank <= _TOLD * min(p.shape)]
+        if not lost:
+            return None
+        return (
+            f"{len(lost)} of {len(known)} pairs no longer have the imbalance of the start that the config names, as "
+            "after training with Adam: τ describes them as they are, and is no law of their training."
+        )
+
+    def by_kind(self) -> list[KindSummary]:
+        """Return one summary for each kind of module, q, k, v, o, gate, up, down first."""
+        kinds: dict[str, list[PairReport]] = {}
+        for p in self.pairs:
+            kinds.setdefault(p.kind, []).append(p)
+        order = {kind: i for i, kind in enumerate(_ORDER)}
+        return [KindSummary.of(kind, kinds[kind]) for kind in sorted(kinds, key=lambda k: order.get(k, len(order)))]
+
+    def ranked(self, by: str = "file") -> list[PairReport]:
+        """Return the reports in an order: "file", "name", "m1", "activity", "energy", "rank", "outside" or "drift".
+
+        All but the first two put the largest first, and pairs that do not have the number last.
+
+        Raises:
+            InvalidArgument: another order.
+        """
+        checks.choice("by", by, SORTINGS)
+        if by == "file":
+            return list(self.pairs)
+        if by == "name":
+            return sorted(self.pairs, key=lambda p: [int(w) if w.isdigit() else w for w in re.split(r"(\d+)", p.name)])
+        return sorted(self.pairs, key=lambda p: -_NUMBERS[by](p))
+
+    def to_dict(self, *, vectors: bool = True) -> dict[str, Any]:
+        """Return plain numbers, lists and sentences, fit for JSON; without singular vectors if not `vectors`."""
         return {
             "source": self.source,
+            "layout": self.layout,
             "seconds": self.seconds,
+            "verdict": self.verdict,
             "explanation": self.explanation,
-            "pairs": [p.to_dict() for p in self.pairs],
+            "rule": RULE,
+            "kinds": [vars(k) for k in self.by_kind()],
+            "pairs": [p.to_dict(vectors=vectors) for p in self.pairs],
             "failures": [vars(f) for f in self.failures],
+            "unread": list(self.unread),
         }
 
     def to_xarray(self) -> xarray.Dataset:
@@ -169,15 +321,17 @@ class Inspection:
         return xr.Dataset(variables, coords=coordinates, attrs={"source": self.source})
 
     def to_rows(self) -> list[dict[str, Any]]:
-        """Return one row for each mode, with its pair's numbers repeated."""
+        """Return one row for each mode, counted from 1, with its pair's numbers repeated."""
         shared = (
             "rank", "scale", "law", "recognised", "nominal_threshold", "expected_threshold", "active_modes",
-            "stable_rank", "effective_rank", "share_outside_rows", "imbalance_drift",
+            "stable_rank", "effective_rank", "suggested_rank", "regime", "share_outside_rows", "imbalance_drift",
         )  # fmt: skip
         return [
             {
                 "pair": p.name,
-                "mode": k,
+                "kind": p.kind,
+                "mode": k + 1,
+                "active": None if p.active_modes is None else bool(p.singular_values[k] > p.thresholds[k]),
                 "singular_value": float(p.singular_values[k]),
                 "threshold": float(p.thresholds[k]),
                 "activity": float(p.activities[k]),
@@ -190,13 +344,24 @@ class Inspection:
         ]
 
     def to_csv(self) -> str:
-        """Return the rows of `to_rows` as CSV text."""
+        """Return the rows of `to_rows` as CSV text; no name can act as a formula in a spreadsheet."""
         rows, text = self.to_rows(), io.StringIO()
         if rows:
             writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
             writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows({k: _cell(v) for k, v in row.items()} for row in rows)
         return text.getvalue()
+
+    def save_vectors(self, path: str | Path) -> None:
+        """Write the singular vectors as .npz: arrays "NAME/left" (d_out, k) and "NAME/right" (d_in, k) of each pair.
+
+        Raises:
+            InvalidArgument: they were not kept; call `inspect` with `vectors=True`.
+        """
+        if any(p.left is None for p in self.pairs):
+            raise checks.InvalidArgument("vectors", "be True in `inspect`", "the singular vectors were not kept")
+        named = {f"{p.name}/{side}": getattr(p, side) for p in self.pairs for side in ("left", "right")}
+        np.savez(path, **named)
 
     def to_frame(self) -> pandas.DataFrame:
         """Return the rows of `to_rows` as a table."""
@@ -209,3 +374,36 @@ class Inspection:
         from lindyn.plots import pair_modes
 
         return pair_modes(self, ax=ax)
+
+
+_NUMBERS: dict[str, Callable[[PairReport], float]] = {
+    "m1": lambda p: float(p.singular_values[0]),
+    "activity": lambda p: float(p.activities[0]) if p.active_modes is not None else -math.inf,
+    "energy": lambda p: float(np.sum(p.singular_values**2)),
+    "rank": lambda p: p.stable_rank,
+    "outside": lambda p: -math.inf if p.share_outside_rows is None else p.share_outside_rows,
+    "drift": lambda p: -math.inf if p.imbalance_drift is None else p.imbalance_drift,
+}
+SORTINGS = ("file", "name", *_NUMBERS)
+
+
+def _turned(share: float) -> str:
+    if share >= _TURNED:
+        return "which has turned towards what it learned"
+    return "which has hardly turned" if share < _HELD else "which has turned a little"
+
+
+def _drift_in_words(drifts: list[float]) -> str:
+    """What the drift of the imbalance means for the thresholds."""
+    median, largest = float(np.median(drifts)), max(drifts)
+    moved = f"The imbalance has moved by {median:.1%} (median; at most {largest:.1%}) since the start"
+    if largest >= 1:
+        return f"{moved}, by more than it was: τ describes the pairs as they are now, and is no law of their training."
+    if largest >= 0.05:
+        return f"{moved}, as under Adam: τ describes the pairs, but did not hold while they were trained."
+    return f"{moved}: τ has held, as the theory of SGD has it."
+
+
+def _cell(value: Any) -> Any:
+    """A cell that a spreadsheet takes as text: names come from foreign files, and may begin like a formula."""
+    return "'" + value if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value

@@ -17,14 +17,15 @@ _MOST_NAMES = 32
 
 
 def pair_modes(inspection: xarray.Dataset | Labelled, ax: Axes | None = None) -> Axes:
-    """Draw, for each pair in turn, its singular values (dots) and the threshold its start has set (bar).
+    """Draw, for each pair in turn, its singular values (dots) and the threshold of each (line beneath them).
 
-    Modes above their threshold are active, those below lazy, as the table and the verdict of the inspection count
-    them; modes that are zero are not drawn, and pairs whose modes get no label are grey. The axis is logarithmic.
+    A mode above its own threshold is active, one below lazy, as the table and the verdict of the inspection count
+    them; modes that are zero are not drawn, and pairs whose modes get no label are grey. The axis is logarithmic; a
+    pair's modes stand side by side, the largest first.
 
     Args:
-        inspection: from `lindyn.inspect`, or its arrays: "singular_values" and "active" over (pair, mode),
-            "nominal_threshold", "expected_threshold", "labelled" over pair.
+        inspection: from `lindyn.inspect`, or its arrays: "singular_values", "thresholds" and "active" over
+            (pair, mode), "expected_threshold" and "labelled" over pair.
         ax: where to draw; a new figure if left out.
 
     Raises:
@@ -33,7 +34,7 @@ def pair_modes(inspection: xarray.Dataset | Labelled, ax: Axes | None = None) ->
     References:
         theory (2.7), (2.9).
     """
-    data = labelled("inspection", inspection, "singular_values", "active", "nominal_threshold", "labelled")
+    data = labelled("inspection", inspection, "singular_values", "thresholds", "active", "labelled")
     count = data.sizes["pair"]
     if not count:
         raise checks.InvalidArgument("inspection", "hold at least one pair", "it holds none")
@@ -41,20 +42,22 @@ def pair_modes(inspection: xarray.Dataset | Labelled, ax: Axes | None = None) ->
     values = data["singular_values"].transpose("pair", "mode").values
     active = data["active"].transpose("pair", "mode").values.astype(bool)
     named = np.broadcast_to(data["labelled"].values.astype(bool)[:, None], values.shape)
-    place = np.broadcast_to(np.arange(count)[:, None], values.shape)
+    place = _places(values)
     for which, colour, text in (
-        (named & active, ACTIVE_COLOUR, "active: above the threshold"),
+        (named & active, ACTIVE_COLOUR, "active: above its own threshold"),
         (named & ~active, LAZY_COLOUR, "lazy: below"),
         (~named, BULK, "no label"),
     ):
         shown = which & (values > 0)
         if shown.any():
             ax.plot(place[shown], values[shown], "o", color=colour, markersize=3.5, alpha=0.85, label=text)
-    thresholds = data["nominal_threshold"].values
-    at = np.flatnonzero(thresholds > 0)
-    if at.size:
-        bars = "threshold $\\tau$ of the pair (imbalance)"
-        ax.hlines(thresholds[at], at - 0.4, at + 0.4, color=THRESHOLD, linewidth=1.8, label=bars)
+    thresholds = data["thresholds"].transpose("pair", "mode").values
+    if np.any(thresholds > 0):
+        there, half = thresholds > 0, 0.4 / values.shape[1]
+        own = "threshold $\\tau_k$ of the mode"
+        ax.hlines(
+            thresholds[there], place[there] - half, place[there] + half, color=THRESHOLD, linewidth=1.6, label=own
+        )
     expected = data["expected_threshold"].values
     declared = np.flatnonzero(expected > 0)
     if declared.size:
@@ -69,6 +72,12 @@ def pair_modes(inspection: xarray.Dataset | Labelled, ax: Axes | None = None) ->
         ax.set_xlabel(f"pair, in the order of the file ({count} pairs)")
     ax.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)  # covers no data
     return ax
+
+
+def _places(values: np.ndarray) -> np.ndarray:
+    """Where each mode stands: its pair's number, and within 0.4 of it from the largest mode to the smallest."""
+    count, modes = values.shape
+    return np.arange(count)[:, None] + 0.8 * ((np.arange(modes) + 0.5) / modes - 0.5)[None, :]
 
 
 def _short(name: str) -> str:
