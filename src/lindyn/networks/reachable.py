@@ -14,12 +14,15 @@ pair of words, whatever comes after it. This is how the error of a cut-off is me
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import abc
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from lindyn.solutions.words import INPUTS, OUTPUTS, Words
+from lindyn.support.values import Value
 
 Layers = tuple[Float[np.ndarray, "rows columns"], ...]
 
@@ -185,3 +188,119 @@ def _triangle(rows: int, columns: int, freedom: int, rng: np.random.Generator) -
     diagonal = np.arange(rows)
     upper[diagonal, diagonal] = np.sqrt(rng.chisquare(float(freedom) - diagonal))
     return upper
+
+
+class Recipe(abc.ABC):
+    """Where reduced layers come from, so that more directions can be revealed, and the rest of the weights."""
+
+    @property
+    @abc.abstractmethod
+    def shape(self) -> tuple[int, int]:
+        """Shape (d_out, d_in) of A."""
+
+    @abc.abstractmethod
+    def reach(self, words: Words) -> Reached:
+        """Return the layers on the directions that words reach; more words extend the layers of fewer."""
+
+    @abc.abstractmethod
+    def scaled(self, factors: tuple[float, ...]) -> Recipe:
+        """Return the recipe of the same weights, each layer multiplied by a factor."""
+
+    @abc.abstractmethod
+    def beyond(
+        self, words: Words, reached: Reached, frames: tuple[np.ndarray, ...], rng: np.random.Generator
+    ) -> Layers:
+        """Return what the full layers have beyond the reached directions, where training never looks."""
+
+
+@dataclass(frozen=True, eq=False)
+class GivenWeights(Value, Recipe):
+    """Given weights W_1 … W_L."""
+
+    weights: Layers
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape (d_out, d_in) of A."""
+        return self.weights[-1].shape[0], self.weights[0].shape[1]
+
+    def reach(self, words: Words) -> Reached:
+        """Compress the weights (7.1)."""
+        return compress(words, self.weights)
+
+    def scaled(self, factors: tuple[float, ...]) -> GivenWeights:
+        """Multiply each layer by a factor."""
+        return GivenWeights(tuple(w * w.dtype.type(f) for w, f in zip(self.weights, factors, strict=True)))
+
+    def beyond(
+        self, words: Words, reached: Reached, frames: tuple[np.ndarray, ...], rng: np.random.Generator
+    ) -> Layers:
+        """Return W_l − Q_lᵀQ_lW_lQ_{l−1}ᵀQ_{l−1}."""
+        del words, reached, rng
+        return tuple(
+            w - _project_rows(above, _project_rows(below, w.T).T)
+            for w, below, above in zip(self.weights, (None, *frames), (*frames, None), strict=True)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianWeights(Value, Recipe):
+    """Weights drawn from N(0, deviation_l²), of widths w_0 = d_in, w_1, …, w_L = d_out."""
+
+    widths: tuple[int, ...]
+    deviations: tuple[float, ...]
+    entropy: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape (d_out, d_in) of A."""
+        return self.widths[-1], self.widths[0]
+
+    def reach(self, words: Words) -> Reached:
+        """Draw the layers (7.2)."""
+        drawn = draw(words, self.widths, self.entropy)
+        layers = tuple(w * s for w, s in zip(drawn.layers, self.deviations, strict=True))
+        return drawn._replace(layers=layers)
+
+    def scaled(self, factors: tuple[float, ...]) -> GaussianWeights:
+        """Multiply each deviation by a factor."""
+        return replace(self, deviations=tuple(s * f for s, f in zip(self.deviations, factors, strict=True)))
+
+    def beyond(
+        self, words: Words, reached: Reached, frames: tuple[np.ndarray, ...], rng: np.random.Generator
+    ) -> Layers:
+        """Draw what is left: fresh numbers, except in explored columns and rows and among the reached directions."""
+        spans = (np.eye(self.widths[0]), *frames, np.eye(self.widths[-1]))
+        explored = {(step.matrix, step.up, step.parent) for step in words.steps()}
+        rest = []
+        for matrix, deviation in enumerate(self.deviations, start=1):
+            rows, columns = (self._split(words, reached, explored, matrix, spans, up=up) for up in (False, True))
+            fresh = rng.standard_normal((self.widths[matrix], self.widths[matrix - 1]))
+            fresh = fresh - _project_rows(rows.known, fresh)
+            fresh = fresh - _project_rows(columns.known, fresh.T).T
+            among = _project_rows(rows.open, _project_rows(columns.open, fresh.T).T)
+            rest.append(deviation * (fresh - among))
+        return tuple(rest)
+
+    def _split(
+        self, words: Words, reached: Reached, explored: set[Any], matrix: int, spans: tuple[Any, ...], *, up: bool
+    ) -> _Split:
+        """Explored and unexplored directions of the columns (`up`) or rows of one layer."""
+        layer = matrix - 1 if up else matrix
+        here = [w for w, end in enumerate(words.layer) if end == layer]
+        known = np.concatenate(
+            [np.full(reached.directions[w], (matrix, up, w) in explored) for w in here] or [np.zeros(0, bool)]
+        )
+        return _Split(spans[layer][known], spans[layer][~known])
+
+
+class _Split(NamedTuple):
+    """Orthonormal rows: directions along which a layer is known, and reached ones along which it is not."""
+
+    known: Float[np.ndarray, "k w"]
+    open: Float[np.ndarray, "m w"]
+
+
+def _project_rows(frame: np.ndarray | None, matrix: np.ndarray) -> np.ndarray:
+    """Project the columns of a matrix on the rows of a frame; None stands for all of the space."""
+    return matrix if frame is None else frame.T @ (frame @ matrix)

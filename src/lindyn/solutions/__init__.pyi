@@ -1,4 +1,8 @@
 from .balanced import NarrowSolution as NarrowSolution
+from .deep_modes import deep_balanced_time as deep_balanced_time
+from .deep_modes import deep_mode_curve as deep_mode_curve
+from .deep_modes import deep_mode_time as deep_mode_time
+from .deep_modes import deep_threshold as deep_threshold
 from .factor_motion import TargetModes as TargetModes
 from .factor_motion import target_modes as target_modes
 from .integrated import FactorFlow as FactorFlow

@@ -105,7 +105,8 @@ def _squares(signal: np.ndarray) -> np.ndarray:
 
 
 def _shares(signal: np.ndarray) -> np.ndarray:
-    return signal[:, :, 0] ** 2 / _squares(signal)[:, None]
+    total = _squares(signal)[:, None]
+    return signal[:, :, 0] ** 2 / np.where(total > 0, total, 1.0)
 
 
 def _kernel(forward: State, backward: State) -> Float[np.ndarray, " batch"]:
@@ -186,7 +187,7 @@ def sufficient_words(
 
     Examples:
         >>> sufficient_words(3, (1.0,) * 3, (1.0,) * 3, (1.0, 10.0), np.inf, 1e-6)
-        Words(depth=3, generations=9, words a hidden layer: 10, 10)
+        Words(depth=3, generations=5, words a hidden layer: 6, 6)
     """
     rates = np.asarray(up, np.float64), np.asarray(down, np.float64)
     s, levels = np.asarray(singular_values, np.float64), level_grid(48)

@@ -1,0 +1,558 @@
+"""Linear networks of any depth, held on the hidden directions that training reaches.
+
+Two layers are reduced to d_in + d_out hidden units without error. From three layers on the reachable subspaces grow
+without end (`lindyn.solutions.words`), but what lies g generations away comes in only with the g-th power of the training
+time over g!, so that a few generations carry the whole trajectory to a given tolerance, at any width. `lindyn.simulate`
+runs the network once more with one generation added, and states the difference; where it exceeds the tolerance, it
+goes on adding.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from lindyn.networks.deep_laws import (
+    DeepParametrization,
+    clock_of,
+    deep_mean_field,
+    deep_mup,
+    deep_ntk,
+    deep_pytorch_default,
+    deep_standard,
+    hidden_widths,
+)
+from lindyn.networks.network import Network, require_memory
+from lindyn.networks.reachable import GaussianWeights, GivenWeights, Reached, Recipe
+from lindyn.networks.two_layer import Shape, TwoLayer
+from lindyn.solutions.deep_modes import deep_threshold
+from lindyn.solutions.scalar_nets import sufficient_words
+from lindyn.solutions.words import Words
+from lindyn.support import checks
+from lindyn.support.precision import result_dtype
+
+DEFAULT_TOLERANCE = 1e-6
+# ratios s/τ at which the words of a network are tried: beyond both ends the error no longer grows
+_TRIED = (0.3, 3.0, 30.0)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DeepLinear(Network):
+    """A network A = W_L ⋯ W_1 of any depth and any hidden widths, held on its reachable directions.
+
+    | constructor | weights | held units of a hidden layer |
+    |---|---|---|
+    | `gaussian` | iid N(0, σ_l²), any width (7.2) | as many generations as the tolerance needs |
+    | `exponents` | σ² = d^γ_σ², w = d^γ_w | the same |
+    | `parametrized` | PyTorch default, NTK, mean field, maximal update | the same |
+    | `from_weights` | given arrays or tensors (7.1) | the same |
+    | `orthogonal` | orthogonal hidden layers (7.5) | d_in + d_out, exact |
+    | `balanced` | W_{l+1}ᵀW_{l+1} = W_lW_lᵀ (7.6) | the rank of A(0), exact |
+
+    Attributes:
+        layers: W_1 first, reduced.
+        widths: hidden widths of the network itself.
+        threshold: τ; singular values of A below it are lazy, above it active.
+        words: which directions are held; None where all are that training reaches.
+        recipe: where the layers come from; None where they are all there is.
+        tolerance: error of A, relative to its largest singular value, for which the words were chosen; None where
+            nothing is cut off, and after a run, from where the directions stay as they are.
+
+    References:
+        theory section 7.
+
+    Examples:
+        >>> net = DeepLinear.gaussian((3, 4), depth=3, width=10**12, variance=1e-12, key=0)
+        >>> net.reduced_widths, round(net.threshold, 12)
+        ((21, 21), 1.0)
+    """
+
+    words: Words | None = None
+    recipe: Recipe | None = field(default=None, repr=False)
+    tolerance: float | None = None
+
+    def __repr__(self) -> str:
+        """One line: shape, widths, law, threshold, what is held."""
+        return super().__repr__().replace(" columns,", f" units{self._generations_held()},")
+
+    def _generations_held(self) -> str:
+        return f" ({self.words.generations} generations)" if self.words is not None else ""
+
+    @staticmethod
+    def gaussian(
+        shape: Shape,
+        *,
+        depth: int | None = None,
+        width: int | tuple[int, ...] | None = None,
+        variance: float | tuple[float, ...],
+        key: checks.Seed = 0,
+        tolerance: float = DEFAULT_TOLERANCE,
+        generations: int | None = None,
+        longest: tuple[float, float] | None = None,
+        dtype: Any = np.float64,
+    ) -> DeepLinear:
+        """Draw iid N(0, σ²) weights at any depth and any width, exactly in law on the directions that matter.
+
+        Args:
+            shape: (d_out, d_in), or d.
+            depth: L ≥ 1; left out, one more than the widths listed.
+            width: one width for all hidden layers, or (w_1, …, w_{L−1}); 10¹⁵ costs what 10⁴ costs.
+            variance: σ² of every weight, or (σ_1², …, σ_L²).
+            key: seed, or a numpy Generator.
+            tolerance: error of A(t), relative to its largest singular value, that the cut-off may cause at any time.
+            generations: how many generations to hold, instead of those that the tolerance needs.
+            longest: (s₁, t), largest singular value and end of the planned run: a short run needs fewer generations.
+            dtype: float64 or float32.
+
+        Raises:
+            InvalidArgument: an argument out of range, or directions that do not fit in memory (the message says how
+                many units they are).
+
+        References:
+            theory (7.1), (7.2).
+
+        Examples:
+            >>> net = DeepLinear.gaussian(5, width=(10**6, 2 * 10**6), variance=1e-6, generations=2)
+            >>> net.reduced_widths, net.widths
+            ((15, 15), (1000000, 2000000))
+        """
+        law = deep_standard(hidden_widths(depth, width), variance)
+        return DeepLinear.parametrized(
+            shape, law, key, tolerance=tolerance, generations=generations, longest=longest, dtype=dtype
+        )
+
+    @staticmethod
+    def exponents(
+        shape: Shape,
+        depth: int,
+        variance_exponent: float,
+        width_exponent: float,
+        key: checks.Seed = 0,
+        **options: Any,
+    ) -> DeepLinear:
+        """Draw a Gaussian network at a point of the phase diagram: σ² = d^γ_σ², w = d^γ_w, d = √(d_out d_in).
+
+        Args:
+            shape: (d_out, d_in), or d.
+            depth: L.
+            variance_exponent: γ_σ².
+            width_exponent: γ_w ≥ 0.
+            key: seed, or a numpy Generator.
+            options: `tolerance`, `generations`, `longest`, `dtype` of `gaussian`.
+
+        Examples:
+            >>> net = DeepLinear.exponents(100, 3, variance_exponent=-2, width_exponent=2.5, generations=0)
+            >>> net.widths, round(net.threshold, 6)  # (σ²w)^{3/2} = d^{3/4}
+            ((100000, 100000), 31.622777)
+        """
+        d_out, d_in = checks.matrix_shape("shape", shape)
+        log_dim = 0.5 * math.log(d_out * d_in)
+        exponent = checks.number("width_exponent", width_exponent, at_least=0)
+        variance = math.exp(checks.number("variance_exponent", variance_exponent) * log_dim)
+        width = max(1, round(math.exp(exponent * log_dim)))
+        return DeepLinear.gaussian(shape, depth=depth, width=width, variance=variance, key=key, **options)
+
+    @staticmethod
+    def parametrized(
+        shape: Shape,
+        law: DeepParametrization,
+        key: checks.Seed = 0,
+        *,
+        tolerance: float = DEFAULT_TOLERANCE,
+        generations: int | None = None,
+        longest: tuple[float, float] | None = None,
+        dtype: Any = np.float64,
+    ) -> DeepLinear:
+        """Draw the weights of a parametrisation (`lindyn.networks.deep_laws`), held in the units of the plain network.
+
+        Gaussian weights come at any width; uniform ones are drawn in full and compressed, so they must fit in memory.
+
+        Args:
+            shape: (d_out, d_in), or d.
+            law: variances, multiplier and rates at given widths.
+            key: seed, or a numpy Generator.
+            tolerance: as in `gaussian`.
+            generations: as in `gaussian`.
+            longest: as in `gaussian`.
+            dtype: float64 or float32.
+
+        Examples:
+            >>> from lindyn.networks.deep_laws import deep_ntk
+            >>> DeepLinear.parametrized(16, deep_ntk(16, widths=(400,))).threshold
+            5.0
+        """
+        d_out, d_in = checks.matrix_shape("shape", shape)
+        dtype = checks.precision("dtype", dtype)
+        if law.depth == 2:
+            return _of_two_layers(TwoLayer.parametrized((d_out, d_in), law.two_layers(), key, dtype=dtype))
+        rng = checks.generator("key", key)
+        sizes = (d_in, *law.widths, d_out)
+        deviations = tuple(u * math.sqrt(v) for u, v in zip(law.units, law.variances, strict=True))
+        if law.distribution == "normal":
+            recipe: Recipe = GaussianWeights(sizes, deviations, int(rng.integers(2**63)))
+        else:
+            full = sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
+            require_memory("width", max(sizes), 4 * 8 * full, "uniform weights")
+            root = math.sqrt(3)
+            recipe = GivenWeights(
+                tuple(
+                    (s * rng.uniform(-root, root, (above, below))).astype(dtype)
+                    for s, below, above in zip(deviations, sizes, sizes[1:], strict=False)
+                )
+            )
+        words = _words(sizes, deviations, tolerance, generations, longest)
+        return replace(
+            _reached(recipe, words, law.widths, tolerance, dtype),
+            threshold=law.threshold,
+            law=f"{law.name}, {law.distribution} weights",
+            clock=law.clock,
+            units=law.units,
+        )
+
+    @staticmethod
+    def pytorch_default(
+        shape: Shape, *, depth: int | None = None, width: Any = None, key: checks.Seed = 0, **options: Any
+    ) -> DeepLinear:
+        """Draw the weights that `torch.nn.Linear` layers without bias start from.
+
+        Examples:
+            >>> round(DeepLinear.pytorch_default((10, 20), depth=2, width=100).threshold, 6)
+            1.0
+        """
+        law = deep_pytorch_default(shape, widths=hidden_widths(depth, width))
+        return DeepLinear.parametrized(shape, law, key, **options)
+
+    @staticmethod
+    def ntk(
+        shape: Shape, *, depth: int | None = None, width: Any = None, key: checks.Seed = 0, **options: Any
+    ) -> DeepLinear:
+        """Draw a network in NTK parametrisation: lazy when wide.
+
+        Examples:
+            >>> round(DeepLinear.ntk(4, depth=3, width=10**6, generations=1).threshold, 3)
+            500.0
+        """
+        return DeepLinear.parametrized(shape, deep_ntk(shape, widths=hidden_widths(depth, width)), key, **options)
+
+    @staticmethod
+    def mean_field(
+        shape: Shape, *, depth: int | None = None, width: Any = None, key: checks.Seed = 0, **options: Any
+    ) -> DeepLinear:
+        """Draw a network in mean-field parametrisation: a threshold that does not depend on the width.
+
+        Examples:
+            >>> nets = [DeepLinear.mean_field(4, depth=3, width=w, generations=1) for w in (10**4, 10**8)]
+            >>> [round(net.threshold, 6) for net in nets]
+            [0.5, 0.5]
+        """
+        return DeepLinear.parametrized(shape, deep_mean_field(shape, widths=hidden_widths(depth, width)), key, **options)
+
+    @staticmethod
+    def mup(
+        shape: Shape, *, depth: int | None = None, width: Any = None, key: checks.Seed = 0, **options: Any
+    ) -> DeepLinear:
+        """Draw a network in maximal-update parametrisation, for SGD.
+
+        Examples:
+            >>> DeepLinear.mup(4, depth=3, width=10**6, generations=1).clock
+            1.0
+        """
+        return DeepLinear.parametrized(shape, deep_mup(shape, widths=hidden_widths(depth, width)), key, **options)
+
+    @staticmethod
+    def from_weights(
+        weights: Any,
+        *,
+        threshold: float | None = None,
+        tolerance: float = DEFAULT_TOLERANCE,
+        generations: int | None = None,
+        longest: tuple[float, float] | None = None,
+    ) -> DeepLinear:
+        """Take given weights [W_1, …, W_L], compress them to their reachable directions, and give them back in full.
+
+        Where the directions close by themselves (orthogonal, low-rank or narrow layers) nothing is cut off.
+
+        Args:
+            weights: W_1 of shape (w_1, d_in) first, as in `nn.Linear.weight`; NumPy, JAX or PyTorch.
+            threshold: τ, if known from how they were drawn; measured from the tangent kernel otherwise.
+            tolerance: as in `gaussian`.
+            generations: as in `gaussian`.
+            longest: as in `gaussian`.
+
+        Raises:
+            InvalidArgument: no layer, shapes that do not chain, or entries that are not finite.
+
+        References:
+            theory (7.1).
+
+        Examples:
+            >>> rng = np.random.default_rng(0)
+            >>> weights = [rng.standard_normal(s) / 20 for s in ((300, 2), (300, 300), (2, 300))]
+            >>> net = DeepLinear.from_weights(weights, generations=3)
+            >>> net.reduced_widths, all(np.allclose(a, b) for a, b in zip(net.weights(), weights))
+            ((8, 8), True)
+        """
+        given = _chained(weights)
+        sizes = (given[0].shape[1], *(w.shape[0] for w in given))
+        # the deviations of Gaussian layers of the same size, by which the words are chosen
+        deviations = tuple(float(np.linalg.norm(w)) / math.sqrt(w.size) for w in given)
+        words = _words(sizes, deviations, tolerance, generations, longest)
+        if len(given) == 2:
+            return _of_two_layers(TwoLayer.from_weights(*given, threshold=threshold))
+        net = _reached(GivenWeights(given), words, sizes[1:-1], tolerance, given[0].dtype)
+        tau = net.measured_threshold() if threshold is None else checks.number("threshold", threshold, at_least=0)
+        return replace(net, threshold=tau)
+
+    @staticmethod
+    def orthogonal(
+        shape: Shape,
+        *,
+        depth: int,
+        width: int | None = None,
+        gain: float = 1.0,
+        output_scale: float = 1.0,
+        end_variance: float | None = None,
+        key: checks.Seed = 0,
+        dtype: Any = np.float64,
+    ) -> DeepLinear:
+        """Make a network with orthogonal hidden layers, W_l = √g·orthogonal: exact with d_in + d_out hidden units.
+
+        A = γ⁻¹ W_L ⋯ W_1. The outer layers have orthonormal columns (rows) times √g whose images in the hidden layers are
+        orthogonal to each other, so that A(0) = 0; or iid N(0, end_variance) entries.
+
+        Args:
+            shape: (d_out, d_in), or d.
+            depth: L ≥ 2.
+            width: w ≥ d_in + d_out, of every hidden layer; the smallest if left out.
+            gain: g > 0.
+            output_scale: γ⁻¹ > 0; with it the threshold is γ⁻¹ g^{L/2}.
+            end_variance: variance of Gaussian outer layers, instead of orthogonal ones.
+            key: seed of these.
+            dtype: float64 or float32.
+
+        References:
+            theory (7.5); works (9.1), (9.2).
+
+        Examples:
+            >>> net = DeepLinear.orthogonal((2, 3), depth=4, output_scale=0.01, width=10**6)
+            >>> net.reduced_widths, round(net.threshold, 12), bool(np.any(net.matrix))
+            ((5, 5, 5), 0.01, False)
+        """
+        d_out, d_in = checks.matrix_shape("shape", shape)
+        depth = checks.integer("depth", depth, at_least=2)
+        dtype = checks.precision("dtype", dtype)
+        n = d_in + d_out
+        width = checks.integer("width", n if width is None else width, at_least=n)
+        gain = checks.number("gain", gain, above=0)
+        alpha = checks.number("output_scale", output_scale, above=0)
+        if end_variance is None:
+            ends = (math.sqrt(gain) * np.eye(n)[:, :d_in], math.sqrt(gain) * np.eye(n)[d_in:])
+        else:
+            ends = TwoLayer.gaussian((d_out, d_in), width, end_variance, key).layers
+        variances = [gain if end_variance is None else width * end_variance] * 2
+        unit, rate = alpha ** (1 / depth), clock_of((1.0,) * depth, alpha)
+        layers = (ends[0], *[math.sqrt(gain) * np.eye(n)] * (depth - 2), ends[1])
+        tau = deep_threshold([unit**2 * v for v in (variances[0], *[gain] * (depth - 2), variances[1])], [1] * (depth - 1))
+        return DeepLinear.holding(
+            tuple((unit * layer).astype(dtype) for layer in layers),
+            (width,) * (depth - 1),
+            tau,
+            f"orthogonal hidden layers of gain {gain:g}",
+            clock=rate,
+            units=(unit,) * depth,
+        )
+
+    @staticmethod
+    def balanced(start: Any, *, depth: int, width: int | None = None) -> DeepLinear:
+        """Make a balanced start from A(0) = U S Vᵀ: W_1 = S^{1/L}Vᵀ, hidden layers S^{1/L}, W_L = U S^{1/L}.
+
+        Its flow is Ȧ = −Σ_l (AAᵀ)^{(L−l)/L} G (AᵀA)^{(l−1)/L} exactly, for any cost (`lindyn.DeepBalanced`).
+
+        Args:
+            start: A(0), not zero.
+            depth: L ≥ 2.
+            width: w, at least the rank of A(0), which it is if left out.
+
+        Raises:
+            InvalidArgument: a start of zero, or a width below its rank.
+
+        References:
+            theory (7.6); Arora, Cohen, Hazan (2018).
+
+        Examples:
+            >>> net = DeepLinear.balanced(np.diag([8.0, 1.0, 0.0]), depth=3)
+            >>> [d.round(12).tolist() for d in net.imbalances()], net.reduced_widths
+            ([[[0.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]], (2, 2))
+        """
+        matrix = checks.array("start", start, 2)
+        depth = checks.integer("depth", depth, at_least=2)
+        u, s, vt = np.linalg.svd(matrix, full_matrices=False)
+        rank = int(np.sum(s > s[0] * max(matrix.shape) * np.finfo(s.dtype).eps)) if s[0] > 0 else 0
+        if rank == 0:
+            raise checks.InvalidArgument("start", "be non-zero", "it is zero, from which a balanced network never moves")
+        width = checks.integer("width", rank if width is None else width, at_least=rank)
+        root = s[:rank] ** (1 / depth)
+        layers = (root[:, None] * vt[:rank], *[np.diag(root)] * (depth - 2), u[:, :rank] * root)
+        return DeepLinear.holding(
+            tuple(layer.astype(matrix.dtype) for layer in layers), (width,) * (depth - 1), 0.0, "balanced"
+        )
+
+    def measured_threshold(self) -> float:
+        """Return τ from the tangent kernel, L τ^{2−2/L} = its mean eigenvalue Σ_l tr(S_lS_lᵀ) tr(P_lᵀP_l)/(d_out d_in).
+
+        It equals (σ²w)^{L/2} in a wide Gaussian network that has not learned anything; where A is not small it tells
+        how fast the network learns now rather than where it started.
+
+        Examples:
+            >>> net = DeepLinear.gaussian(20, depth=3, width=10**10, variance=1e-10, generations=2)
+            >>> round(net.measured_threshold(), 3)
+            1.0
+        """
+        if self.depth == 1:
+            return 0.0
+        d_out, d_in = self.shape
+        traces = [
+            (1.0 if out is None else np.trace(out) / d_out) * (1.0 if inner is None else np.trace(inner) / d_in)
+            for out, inner in self.kernel_terms()
+        ]
+        return float(sum(traces) / self.depth) ** (self.depth / (2 * self.depth - 2))
+
+    def at_rates(self, rates: Any) -> Self:
+        """Return this network with a learning rate for each layer, relative to the nominal one.
+
+        Layers are rescaled to √(κ/η_l) W_l, κ = (η_1 ⋯ η_L)^{1/L}, on whose clock every rate is κ.
+
+        Args:
+            rates: η_1 … η_L > 0.
+
+        Examples:
+            >>> net = DeepLinear.gaussian(3, depth=2, width=100, variance=0.01).at_rates([1.0, 4.0])
+            >>> net.clock, [round(u, 6) for u in net.units]
+            (2.0, [1.414214, 0.707107])
+        """
+        own = tuple(checks.number("rates", rate, above=0) for rate in rates)
+        if len(own) != self.depth:
+            raise checks.InvalidArgument("rates", f"be {self.depth} numbers, one a layer", f"there are {len(own)}")
+        kappa = clock_of(own)
+        factors = tuple(math.sqrt(kappa / rate) for rate in own)
+        layers = tuple(w * w.dtype.type(f) for w, f in zip(self.layers, factors, strict=True))
+        recipe = None if self.recipe is None else self.recipe.scaled(factors)
+        units = tuple(u * f for u, f in zip(self.units, factors, strict=True))
+        net = replace(self, layers=layers, recipe=recipe, units=units, clock=self.clock * kappa)
+        change = net.measured_threshold() / self.measured_threshold() if self.threshold else 1.0
+        return replace(net, threshold=self.threshold * change)
+
+    def refined(self) -> Self | None:
+        """Return the same network with one generation more, or None where nothing is cut off.
+
+        Examples:
+            >>> net = DeepLinear.gaussian(2, depth=3, width=100, variance=0.01, generations=1)
+            >>> finer = net.refined()
+            >>> finer.reduced_widths, bool(np.array_equal(finer.layers[1][:4, :4], net.layers[1]))
+            ((6, 6), True)
+        """
+        if self.words is None or self.recipe is None or self.tolerance is None:
+            return None
+        words = self.words.grown()
+        reached = self.recipe.reach(words)
+        if all(a.shape == b.shape for a, b in zip(reached.layers, self.layers, strict=True)):
+            return None
+        layers = tuple(w.astype(self.dtype) for w in reached.layers)
+        return replace(self, layers=layers, frames=reached.frames, words=words)
+
+    def trained(self, layers: tuple[np.ndarray, ...]) -> Self:
+        """Return this network with other layers, as a run leaves them."""
+        return replace(super().trained(layers), tolerance=None)
+
+    def weights(self, key: checks.Seed | None = None) -> tuple[np.ndarray, ...]:
+        """Return the full layers W_1, …, W_L, in the user's units, with what lies beyond the reached directions.
+
+        Known for given weights. A sampled network is held reduced only: a `key` then draws uniformly random frames and
+        the rest of the Gaussian weights.
+
+        Raises:
+            InvalidArgument: a sampled network without a key, or weights that do not fit in memory.
+        """
+        if self.recipe is None or self.words is None:
+            return super().weights(key)
+        frames = tuple(self._known_frames(key))
+        spans = tuple(np.eye(r) if q is None else q for q, r in zip(frames, self.reduced_widths, strict=True))
+        rng = checks.generator("key", 0 if key is None else key)
+        rest = self.recipe.beyond(self.words, self.recipe.reach(self.words), spans, rng)
+        full = []
+        for layer, below, above, more, unit in zip(
+            self.layers, (None, *frames), (*frames, None), rest, self.units, strict=True
+        ):
+            inside = layer if above is None else above.T @ layer
+            inside = inside if below is None else inside @ below
+            full.append(((inside + more) / unit).astype(self.dtype))
+        return tuple(full)
+
+
+def _chained(weights: Any) -> tuple[np.ndarray, ...]:
+    """Return layers as arrays of one precision whose shapes chain."""
+    given = [checks.array(f"weights[{k}]", w, 2) for k, w in enumerate(weights)]
+    if not given:
+        raise checks.InvalidArgument("weights", "hold at least one layer", "it is empty")
+    for k, (below, above) in enumerate(zip(given, given[1:], strict=False), start=1):
+        if above.shape[1] != below.shape[0]:
+            raise checks.InvalidArgument(
+                f"weights[{k}]", f"have {below.shape[0]} columns, one a row of the layer below", f"its shape is {above.shape}"
+            )
+    dtype = result_dtype(*given)
+    return tuple(w.astype(dtype) for w in given)
+
+
+def _words(
+    sizes: tuple[int, ...],
+    deviations: tuple[float, ...],
+    tolerance: float,
+    generations: int | None,
+    longest: tuple[float, float] | None,
+) -> Words:
+    """Choose the directions to hold: given generations, or as many words as a scalar network of the same law needs."""
+    depth = len(deviations)
+    if generations is not None:
+        return Words.full(depth, checks.integer("generations", generations, at_least=0))
+    tolerance = checks.number("tolerance", tolerance, above=0)
+    tau = deep_threshold([s**2 for s in deviations], sizes[1:-1])
+    if depth <= 2 or tau == 0:  # all is reached at once, or nothing ever moves
+        return Words.full(depth, max(depth - 2, 0))
+    up = np.array([s * math.sqrt(w) for s, w in zip(deviations, sizes[1:], strict=True)])
+    down = np.array([s * math.sqrt(w) for s, w in zip(deviations, sizes[:-1], strict=True)])
+    unit = tau ** (1 / depth)  # τ = 1 in these units, so that equal laws find their words again
+    rates = (tuple(float(f"{value:.3g}") for value in side / unit) for side in (up, down))
+    if longest is None:
+        return sufficient_words(depth, *rates, _TRIED, math.inf, tolerance)
+    top, end = checks.number("longest", longest[0], above=0), checks.number("longest", longest[1], at_least=0)
+    return sufficient_words(depth, *rates, (top / tau,), end * tau ** (2 - 2 / depth), tolerance)
+
+
+def _reached(recipe: Recipe, words: Words, widths: tuple[int, ...], tolerance: float, dtype: Any) -> DeepLinear:
+    """Hold a recipe's layers on the directions that words reach."""
+    _require_room(words, recipe, widths, dtype)
+    reached: Reached = recipe.reach(words)
+    net = DeepLinear.holding(
+        tuple(w.astype(dtype) for w in reached.layers), widths, math.nan, "given weights", frames=reached.frames
+    )
+    return replace(net, words=words, recipe=recipe, tolerance=float(tolerance))
+
+
+def _of_two_layers(net: TwoLayer) -> DeepLinear:
+    """Two layers are held as `TwoLayer` holds them, without error."""
+    return DeepLinear.holding(
+        net.layers, net.widths, net.threshold, net.law, clock=net.clock, units=net.units, frames=net.frames
+    )
+
+
+def _require_room(words: Words, recipe: Recipe, widths: tuple[int, ...], dtype: Any) -> None:
+    """Refuse directions that do not fit in memory, with their number."""
+    units = [min(w, u) for w, u in zip(widths, words.units(recipe.shape), strict=True)]
+    sizes = (recipe.shape[1], *units, recipe.shape[0])
+    needed = 3.0 * np.dtype(dtype).itemsize * sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
+    if units:
+        what = f"{sum(units):,} hidden units ({', '.join(f'{u:,}' for u in units)} a layer)"
+        require_memory("tolerance", max(units), needed, what)
