@@ -1,7 +1,7 @@
 """Write the table of deep mode curves, `src/lindyn/solutions/deep_modes.npz`, and measure its accuracy.
 
-    python -m benchmarks.deep_table            # about ten minutes
-    python -m benchmarks.deep_table --check    # one more generation and half-way points against the file
+python -m benchmarks.deep_table            # about ten minutes
+python -m benchmarks.deep_table --check    # one more generation and half-way points against the file
 """
 
 from __future__ import annotations

@@ -60,3 +60,20 @@ def train_sequentially(
         speed2 = momentum * speed2 + gradient @ first.T + weight_decay * second
         second = second - rate * speed2
     return np.stack(path), first.numpy(), second.numpy()
+
+
+def train_layers(layers, loss: Callable, optimizer: Callable, steps: int, *, every: int = 1) -> np.ndarray:
+    """Train A = W_L ⋯ W_1; return A at every so many steps from 0 on."""
+    parameters, path = [torch.nn.Parameter(tensor(layer)) for layer in layers], []
+    rule = optimizer(parameters)
+    for step in range(steps + 1):
+        rule.zero_grad()
+        matrix = parameters[0]
+        for layer in parameters[1:]:
+            matrix = layer @ matrix
+        if step % every == 0:
+            path.append(matrix.detach().numpy())
+        if step < steps:
+            loss(matrix, step).backward()
+            rule.step()
+    return np.stack(path)

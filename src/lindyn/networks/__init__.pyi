@@ -2,10 +2,10 @@ from . import deep_laws as deep_laws
 from . import laws as laws
 from . import pair_modes as pair_modes
 from . import starts as starts
-from .laws import Parametrization as Parametrization
-from .network import Network as Network
 from .deep_laws import DeepParametrization as DeepParametrization
 from .deep_linear import DeepLinear as DeepLinear
+from .laws import Parametrization as Parametrization
+from .network import Network as Network
 from .pair_modes import FactorModes as FactorModes
 from .pair_modes import factor_modes as factor_modes
 from .pair_modes import imbalance_drift as imbalance_drift

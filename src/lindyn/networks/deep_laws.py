@@ -71,7 +71,14 @@ class DeepParametrization:
         """Return the same law as `TwoLayer` takes it, where there are two layers."""
         rates = self.rates or (1.0, 1.0)
         return Parametrization(
-            self.name, self.widths[0], *self.variances, self.multiplier, *rates, distribution=self.distribution
+            self.name,
+            self.widths[0],
+            variance_in=self.variances[0],
+            variance_out=self.variances[1],
+            multiplier=self.multiplier,
+            rate_in=rates[0],
+            rate_out=rates[1],
+            distribution=self.distribution,
         )
 
 

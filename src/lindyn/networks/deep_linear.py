@@ -1,17 +1,18 @@
 """Linear networks of any depth, held on the hidden directions that training reaches.
 
 Two layers are reduced to d_in + d_out hidden units without error. From three layers on the reachable subspaces grow
-without end (`lindyn.solutions.words`), but what lies g generations away comes in only with the g-th power of the training
-time over g!, so that a few generations carry the whole trajectory to a given tolerance, at any width. `lindyn.simulate`
-runs the network once more with one generation added, and states the difference; where it exceeds the tolerance, it
-goes on adding.
+without end (`lindyn.solutions.words`), but what lies g generations away comes in only with the g-th power of the
+training time over g!, so that a few generations carry the whole trajectory to a given tolerance, at any width.
+`lindyn.simulate` runs the network once more with one generation added, and states the difference; where it exceeds
+the tolerance, it goes on adding.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Self
+from itertools import pairwise
+from typing import Any, Self
 
 import numpy as np
 
@@ -194,7 +195,7 @@ class DeepLinear(Network):
         if law.distribution == "normal":
             recipe: Recipe = GaussianWeights(sizes, deviations, int(rng.integers(2**63)))
         else:
-            full = sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
+            full = sum(a * b for a, b in pairwise(sizes))
             require_memory("width", max(sizes), 4 * 8 * full, "uniform weights")
             root = math.sqrt(3)
             recipe = GivenWeights(
@@ -248,7 +249,9 @@ class DeepLinear(Network):
             >>> [round(net.threshold, 6) for net in nets]
             [0.5, 0.5]
         """
-        return DeepLinear.parametrized(shape, deep_mean_field(shape, widths=hidden_widths(depth, width)), key, **options)
+        return DeepLinear.parametrized(
+            shape, deep_mean_field(shape, widths=hidden_widths(depth, width)), key, **options
+        )
 
     @staticmethod
     def mup(
@@ -320,8 +323,8 @@ class DeepLinear(Network):
     ) -> DeepLinear:
         """Make a network with orthogonal hidden layers, W_l = √g·orthogonal: exact with d_in + d_out hidden units.
 
-        A = γ⁻¹ W_L ⋯ W_1. The outer layers have orthonormal columns (rows) times √g whose images in the hidden layers are
-        orthogonal to each other, so that A(0) = 0; or iid N(0, end_variance) entries.
+        A = γ⁻¹ W_L ⋯ W_1. The outer layers have orthonormal columns (rows) times √g, whose images in the hidden layers
+        are orthogonal to each other, so that A(0) = 0; or iid N(0, end_variance) entries.
 
         Args:
             shape: (d_out, d_in), or d.
@@ -349,13 +352,15 @@ class DeepLinear(Network):
         gain = checks.number("gain", gain, above=0)
         alpha = checks.number("output_scale", output_scale, above=0)
         if end_variance is None:
-            ends = (math.sqrt(gain) * np.eye(n)[:, :d_in], math.sqrt(gain) * np.eye(n)[d_in:])
+            ends: tuple[np.ndarray, ...] = (math.sqrt(gain) * np.eye(n)[:, :d_in], math.sqrt(gain) * np.eye(n)[d_in:])
         else:
             ends = TwoLayer.gaussian((d_out, d_in), width, end_variance, key).layers
         variances = [gain if end_variance is None else width * end_variance] * 2
         unit, rate = alpha ** (1 / depth), clock_of((1.0,) * depth, alpha)
         layers = (ends[0], *[math.sqrt(gain) * np.eye(n)] * (depth - 2), ends[1])
-        tau = deep_threshold([unit**2 * v for v in (variances[0], *[gain] * (depth - 2), variances[1])], [1] * (depth - 1))
+        tau = deep_threshold(
+            [unit**2 * v for v in (variances[0], *[gain] * (depth - 2), variances[1])], [1] * (depth - 1)
+        )
         return DeepLinear.holding(
             tuple((unit * layer).astype(dtype) for layer in layers),
             (width,) * (depth - 1),
@@ -392,7 +397,9 @@ class DeepLinear(Network):
         u, s, vt = np.linalg.svd(matrix, full_matrices=False)
         rank = int(np.sum(s > s[0] * max(matrix.shape) * np.finfo(s.dtype).eps)) if s[0] > 0 else 0
         if rank == 0:
-            raise checks.InvalidArgument("start", "be non-zero", "it is zero, from which a balanced network never moves")
+            raise checks.InvalidArgument(
+                "start", "be non-zero", "it is zero, from which a balanced network never moves"
+            )
         width = checks.integer("width", rank if width is None else width, at_least=rank)
         root = s[:rank] ** (1 / depth)
         layers = (root[:, None] * vt[:rank], *[np.diag(root)] * (depth - 2), u[:, :rank] * root)
@@ -497,10 +504,12 @@ def _chained(weights: Any) -> tuple[np.ndarray, ...]:
     given = [checks.array(f"weights[{k}]", w, 2) for k, w in enumerate(weights)]
     if not given:
         raise checks.InvalidArgument("weights", "hold at least one layer", "it is empty")
-    for k, (below, above) in enumerate(zip(given, given[1:], strict=False), start=1):
+    for k, (below, above) in enumerate(pairwise(given), start=1):
         if above.shape[1] != below.shape[0]:
             raise checks.InvalidArgument(
-                f"weights[{k}]", f"have {below.shape[0]} columns, one a row of the layer below", f"its shape is {above.shape}"
+                f"weights[{k}]",
+                f"have {below.shape[0]} columns, one a row of the layer below",
+                f"its shape is {above.shape}",
             )
     dtype = result_dtype(*given)
     return tuple(w.astype(dtype) for w in given)
@@ -552,7 +561,7 @@ def _require_room(words: Words, recipe: Recipe, widths: tuple[int, ...], dtype: 
     """Refuse directions that do not fit in memory, with their number."""
     units = [min(w, u) for w, u in zip(widths, words.units(recipe.shape), strict=True)]
     sizes = (recipe.shape[1], *units, recipe.shape[0])
-    needed = 3.0 * np.dtype(dtype).itemsize * sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
+    needed = 3.0 * np.dtype(dtype).itemsize * sum(a * b for a, b in pairwise(sizes))
     if units:
         what = f"{sum(units):,} hidden units ({', '.join(f'{u:,}' for u in units)} a layer)"
         require_memory("tolerance", max(units), needed, what)

@@ -10,9 +10,9 @@ layer has ṁ = s − m and two have (3.2); from three on φ_L is tabulated. The
 p = −ln(1 − m/s) reaches each of 128 levels, since at a given p the time is smooth in ln(s/τ), while at a given time an
 escape is as sharp as one likes. Between its points polynomials of degree 7 are laid in both directions.
 
-Stated accuracy, the largest error of m/s against one more generation of words and half-way between the points:
-see `ACCURACY`. Below s/τ = 10⁻⁴ the lazy limit holds to 10⁻⁸; above 10⁶ the escape is scaled (its time is ∝ 1/s) and
-the rest follows the balanced limit.
+`ACCURACY` is the largest error of m/s, against one more generation of words and half-way between the points of the
+table (`python -m benchmarks.deep_table --check`). Below s/τ = 10⁻⁴ the lazy limit holds to 10⁻⁸; above 10⁶ the
+escape is scaled (its time is ∝ 1/s) and the rest follows the balanced limit.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from lindyn.support import checks
 from lindyn.support.namespaces import arrays, by_numpy, demand, or_nan
 
 DEEPEST = 6
+# largest error of m/s for s/τ ≤ 100 and for s/τ ≤ 10⁶, where an escape takes 10⁻³ … 10⁻⁴ of the time before it
+ACCURACY = {1: (0.0, 0.0), 2: (0.0, 0.0), 3: (2e-7, 2e-7), 4: (2e-7, 2e-7), 5: (1e-6, 1e-4), 6: (5e-5, 5e-3)}
 _POINTS = 8  # of each local polynomial
 
 
@@ -47,10 +49,13 @@ def _table(depth: int) -> _Table:
         return _Table(stored[f"depth_{depth}"], stored["log_ratios"], np.log(stored["levels"]))
 
 
+_CENTRE = (_POINTS - 1) / 2
+
+
 @lru_cache
 def _monomials() -> Float[np.ndarray, "8 8"]:
-    """Matrix from values at 0, 1, …, 7 to the coefficients of their polynomial."""
-    return np.linalg.inv(np.vander(np.arange(float(_POINTS)), increasing=True))
+    """Matrix from values at −3.5, −2.5, …, 3.5 to the coefficients of their polynomial."""
+    return np.linalg.inv(np.vander(np.arange(float(_POINTS)) - _CENTRE, increasing=True))
 
 
 def checked_depth(depth: Any) -> int:
@@ -119,7 +124,7 @@ def deep_mode_curve(singular_value: Any, threshold: Any, time: Any, depth: int) 
 
     Examples:
         >>> deep_mode_curve([0.01, 1.0, 100.0], 1.0, [0.25, 0.25, 0.025], depth=3).round(3).tolist()
-        [0.005, 0.52, 99.991]
+        [0.005, 0.562, 100.0]
         >>> float(deep_mode_curve(3.0, 0.1, 0.5, depth=2) - mode_curve(3.0, 0.1, 0.5))
         0.0
     """
@@ -224,10 +229,16 @@ def _escape_integral(fraction: np.ndarray, depth: int) -> np.ndarray:
     return -(y ** (2 - depth)) / (depth - 2) + 0.5 * y**2 * hyp2f1(1, 2 / depth, 1 + 2 / depth, fraction)
 
 
+def _escape_to_levels(risen: np.ndarray, depth: int) -> np.ndarray:
+    """The same at p = −ln(1 − fraction): linear to e^{−12} from p = 12 on, where 1 − fraction loses its digits."""
+    near = np.minimum(risen, 12.0)
+    return _escape_integral(-np.expm1(-near), depth) + (risen - near) / depth
+
+
 def _window(xp: Any, place: Any, count: int) -> tuple[Any, Any]:
-    """First of the eight points around a place on an even grid, and the place counted from it."""
+    """First of the eight points around a place on an even grid, and the place counted from their centre."""
     first = xp.clip(xp.floor(place) - (_POINTS // 2 - 1), 0, count - _POINTS)
-    return xp.astype(first, xp.int32) if hasattr(xp, "astype") else first.astype(np.int32), place - first
+    return xp.astype(first, xp.int32) if hasattr(xp, "astype") else first.astype(np.int32), place - first - _CENTRE
 
 
 def _knots(xp: Any, depth: int, log_ratio: Any) -> Float[Any, "... levels"]:
@@ -249,10 +260,10 @@ def _knots(xp: Any, depth: int, log_ratio: Any) -> Float[Any, "... levels"]:
 
 @lru_cache
 def _delays(depth: int) -> tuple[np.ndarray, np.ndarray]:
-    """Integral Y at the levels, and what the largest ratio of the table spends on its escape beyond the balanced mode."""
+    """Integral Y at the levels, and how much longer than the balanced mode the table's largest ratio takes to them."""
     table = _table(depth)
     x = math.exp(table.log_ratios[-1])
-    balanced = _escape_integral(-np.expm1(-np.exp(table.log_levels)), depth)
+    balanced = _escape_to_levels(np.exp(table.log_levels), depth)
     escape = np.exp(table.log_times[-1]) - x ** (2 / depth - 2) * (balanced - _escape_integral(np.array(1 / x), depth))
     return balanced, escape
 
@@ -264,7 +275,7 @@ def _scaled_escape(xp: Any, depth: int, log_ratio: Any) -> Any:
     beyond = log_ratio - table.log_ratios[-1]
     levels = xp.asarray(table.log_levels, dtype=dtype)
     grown = levels + beyond  # the same m/τ lies at a higher level of the table, until m is of the size of s
-    mid = math.log(0.01)
+    mid = 0.0
     same = xp.where(grown < mid, grown, xp.where(levels > mid, levels, mid))
     delay = _polynomial(xp, xp.asarray(escape, dtype=dtype), (same - table.log_levels[0]), table)
     y_one = xp.exp(-log_ratio / depth)  # m = τ
@@ -285,17 +296,17 @@ def _along(xp: Any, rows: Any, index: Any) -> Any:
     return xp.take_along_axis(rows, index[..., None], axis=-1)[..., 0]
 
 
-def _coefficients(xp: Any, rows: Any, first: Any) -> list[Any]:
-    """Polynomial through the eight knots from `first` on, lowest power first."""
-    values = [_along(xp, rows, first + k) for k in range(_POINTS)]
-    return [sum(float(c) * v for c, v in zip(row, values, strict=True)) for row in _monomials()]
+def _coefficients(xp: Any, rows: Any, first: Any) -> Any:
+    """Polynomial through the eight knots from `first` on, lowest power first along the last axis."""
+    values = xp.take_along_axis(rows, first[..., None] + xp.arange(_POINTS), axis=-1)
+    return values @ xp.asarray(_monomials().T, dtype=rows.dtype)
 
 
-def _horner(coefficients: list[Any], x: Any) -> tuple[Any, Any]:
+def _horner(coefficients: Any, x: Any) -> tuple[Any, Any]:
     """Value and slope."""
-    value, slope = coefficients[-1], 0.0
-    for c in reversed(coefficients[:-1]):
-        value, slope = value * x + c, slope * x + value
+    value, slope = coefficients[..., -1], 0.0
+    for k in range(_POINTS - 2, -1, -1):
+        value, slope = value * x + coefficients[..., k], slope * x + value
     return value, slope
 
 
@@ -337,14 +348,14 @@ def _levels_at(xp: Any, table: _Table, knots: Any, log_time: Any) -> Any:
     low = xp.clip(low, 0, table.log_levels.size - 2)
     first = xp.clip(low - (_POINTS // 2 - 1), 0, table.log_levels.size - _POINTS)
     coefficients = _coefficients(xp, rows, first)
-    left = xp.asarray(low - first, dtype=sought.dtype)
+    left = xp.asarray(low - first, dtype=sought.dtype) - _CENTRE
     bottom, top = _along(xp, rows, low), _along(xp, rows, low + 1)
     place = left + (sought - bottom) / (top - bottom)
     for _ in range(6):  # from a chord, on a monotone polynomial: quadratic convergence to rounding
         value, slope = _horner(coefficients, place)
         place = xp.clip(place - (value - sought) / slope, left, left + 1)
     spacing = table.log_levels[1] - table.log_levels[0]
-    inside = xp.exp(table.log_levels[0] + spacing * (xp.asarray(first, dtype=sought.dtype) + place))
+    inside = xp.exp(table.log_levels[0] + spacing * (xp.asarray(first, dtype=sought.dtype) + _CENTRE + place))
     early = xp.exp(table.log_levels[0] + log_time - knots[..., 0])
     last, pace = _last_pace(xp, table, knots)
     late = math.exp(table.log_levels[-1]) + (xp.exp(log_time) - last) / pace

@@ -110,7 +110,7 @@ def _shares(signal: np.ndarray) -> np.ndarray:
 
 
 def _kernel(forward: State, backward: State) -> Float[np.ndarray, " batch"]:
-    return sum(_squares(b) * _squares(f) for f, b in zip(forward[:-1], backward[1:], strict=True))  # type: ignore[return-value]
+    return np.sum([_squares(b) * _squares(f) for f, b in zip(forward[:-1], backward[1:], strict=True)], axis=0)
 
 
 def _slope(state: State, s: np.ndarray, p: float) -> tuple[State, np.ndarray]:
@@ -144,8 +144,7 @@ def _extrapolated(state: State, clock: np.ndarray, s: np.ndarray, p: float, h: f
     for n in _SUBSTEPS:
         share = float(np.prod([n**2 / (n**2 - m**2) for m in _SUBSTEPS if m != n]))
         ends, end_clock = _midpoint(state, clock, s, p, h, n)
-        for total, part in zip(layers, ends, strict=True):
-            total += share * part
+        layers = [total + share * part for total, part in zip(layers, ends, strict=True)]
         time = time + share * end_clock
     return layers, time
 

@@ -95,10 +95,10 @@ class Words:
         """Return the chosen words, the beginnings of each included, in the present order."""
         keep = np.zeros(len(self.layer), bool)
         keep[[INPUTS, OUTPUTS]] = True
-        for word in chosen:
-            while not keep[word]:
-                keep[word] = True
-                word = self.parent[word]
+        keep[np.asarray(chosen, int)] = True
+        for word in range(len(keep) - 1, OUTPUTS, -1):  # the longest first: each keeps its beginning
+            if keep[word]:
+                keep[self.parent[word]] = True
         rank = np.cumsum(keep) - 1
         kept = np.flatnonzero(keep)
         parent = tuple(-1 if self.parent[w] < 0 else int(rank[self.parent[w]]) for w in kept)
