@@ -3,6 +3,7 @@ from . import diagrams as diagrams
 from . import inspection as inspection
 from . import methods as methods
 from . import networks as networks
+from . import papers as papers
 from . import plots as plots
 from . import prediction as prediction
 from . import simulation as simulation
@@ -37,6 +38,7 @@ from .networks import lora_weights as lora_weights
 from .networks import mixed_weights as mixed_weights
 from .networks import share_outside_rows as share_outside_rows
 from .networks import starts as starts
+from .papers import reproduce as reproduce
 from .prediction import predict as predict
 from .prediction import predict_cells as predict_cells
 from .prediction import predict_factors as predict_factors

@@ -1,0 +1,5 @@
+"""Published works as runnable, checked experiments: `reproduce` runs one, `catalogue` lists them."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

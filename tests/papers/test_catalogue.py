@@ -1,0 +1,117 @@
+"""Papers as checked experiments: the catalogue, the table, and checks that can fail."""
+
+import json
+import math
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+import pytest
+
+import lindyn as ld
+from helpers.commands import as_json, lindyn
+from lindyn.papers import Paper, catalogue, claim
+from lindyn.papers.catalogue import keys, paper
+from lindyn.support.citations import cite
+
+# for each paper and claim a setting that must make its check fail; claims without one are bounds of mathematics
+PERTURBED = {
+    "tu2024": {
+        "threshold": {"threshold": 30.0},
+        "threshold-lazy": {"threshold": 30.0},
+    }
+}
+
+
+@dataclass(frozen=True)
+class OnePaper(Paper):
+    """A paper whose only number is a setting."""
+
+    key: ClassVar[str] = "one2026"
+    title: ClassVar[str] = "A number"
+    citation: ClassVar[str] = "tu2024mixed"
+    summary: ClassVar[str] = "It is two."
+    seconds: ClassVar[float] = 0.0
+    value: float = 2.0
+
+    @claim("near", "It is two", place="Figure 1", expected=2.0, source="the paper", tolerance=0.1, relative=True)
+    def near(self):
+        return self.value
+
+    @claim("above", "It is over one", place="Figure 1", expected=1.0, source="the paper", bound="above")
+    def above(self):
+        return self.value
+
+    def figure(self):
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("value", "near", "above"), [(2.0, True, True), (2.19, True, True), (2.3, False, True), (math.nan, False, False)]
+)
+def test_a_claim_agrees_within_its_tolerance_and_never_with_nan(value, near, above):
+    found = OnePaper(value).reproduce()
+    assert [f.passed for f in found.findings] == [near, above]
+    assert found.passed == (near and above)
+    assert str(found).count("DISAGREES") == 2 - near - above
+
+
+def test_the_table_says_found_expected_and_source():
+    text = str(OnePaper(2.5).reproduce(["near"]))
+    assert "found 2.5, expected 2 ± 10 % (the paper): DISAGREES" in text
+    assert "0 of 1 claims agree" in text
+
+
+@pytest.mark.parametrize("key", keys())
+def test_every_paper_states_title_claims_and_a_citation_that_is_there(key):
+    cls = paper(key)
+    assert cls.key == key
+    assert cls.citation in cite(cls.citation)
+    claims = cls.claims()
+    assert len({c.key for c in claims}) == len(claims) > 0
+    assert all(c.sentence and c.place and c.source for c in claims)
+    assert all(f.default is not None for f in fields(cls))
+    assert all(c.tolerance or c.bound != "near" or c.expected in (0.0, 1.0) for c in claims)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("key", "name", "changes"), [(k, c, change) for k, claims in PERTURBED.items() for c, change in claims.items()]
+)
+def test_a_perturbed_experiment_fails_its_check(key, name, changes):
+    cls = paper(key)
+    assert not cls(**changes).reproduce([name]).passed
+
+
+def test_one_claim_is_run_alone_and_found_by_name():
+    result = ld.reproduce("tu2024", claims=["figure-2-active"])
+    assert [f.claim.key for f in result.findings] == ["figure-2-active"]
+    assert result["figure-2-active"].passed
+    with pytest.raises(ld.InvalidArgument, match="claim"):
+        ld.reproduce("tu2024", claims=["nothing"])
+    with pytest.raises(ld.InvalidArgument, match="paper"):
+        ld.reproduce("nobody1999")
+
+
+def test_the_command_lists_and_runs(tmp_path):
+    listed = as_json("reproduce")
+    assert {e["paper"] for e in listed} == {e.key for e in catalogue()}
+    out = as_json("reproduce", "tu2024", "--claim", "figure-2-lazy")
+    (found,) = out["claims"]
+    assert {"id", "expected", "found", "tolerance", "source", "passed", "seconds"} <= set(found)
+    assert found["passed"] is True
+    assert json.dumps(out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--claim", "x"], "--claim must come with a paper"),
+        (["tu2024", "--all"], "--all must be given instead of a paper"),
+        (["--all", "--claim", "x"], "--claim must come with one paper"),
+        (["nobody1999"], "must be one of"),
+    ],
+)
+def test_calls_without_meaning_are_refused(arguments, part):
+    done = lindyn("reproduce", *arguments)
+    assert done.returncode == 2
+    assert part in done.stderr
