@@ -374,7 +374,10 @@ def test_command_prints_json_csv_and_writes_files(tmp_path):
 
 
 def test_figure_shows_every_mode_above_or_below_its_own_threshold_as_it_is_counted(tmp_path):
-    report = ld.inspect(adapter(tmp_path / "a"))
+    second = np.random.default_rng(3).standard_normal((50, 4)).astype(np.float32)
+    tensors = {layer(i): kaiming(4, 60, i) for i in range(2)}
+    tensors |= {layer(i, part="B"): np.float32(size) * second for i, size in enumerate((0.3, 0.05))}
+    report = ld.inspect(adapter(tmp_path / "a", tensors))
     ax = report.plot()
     dots = {line.get_label(): line for line in ax.get_lines()}
     bars = {round(float(np.mean(bar[:, 0])), 6): bar[0][1] for bar in ax.collections[0].get_segments()}
@@ -383,9 +386,8 @@ def test_figure_shows_every_mode_above_or_below_its_own_threshold_as_it_is_count
     for line, above in ((active, True), (lazy, False)):
         assert all((y > bars[round(float(x), 6)]) == above for x, y in zip(*line.get_data(), strict=True))
     assert len(active.get_xdata()) == sum(p.active_modes for p in report.pairs)
-    assert sorted([*active.get_ydata(), *lazy.get_ydata()]) == sorted(
-        m for p in report.pairs for m in p.singular_values
-    )
+    sizes = [m for p in report.pairs for m in p.singular_values]
+    assert sorted([*active.get_ydata(), *lazy.get_ydata()]) == sorted(sizes)
     assert len(dots["$\\tau$ of a fresh start"].get_xdata()) == 2
 
 

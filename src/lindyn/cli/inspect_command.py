@@ -13,7 +13,6 @@ import typer
 
 from lindyn.cli import options as o
 from lindyn.cli import output
-from lindyn.support import checks
 from lindyn.support.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -80,6 +79,7 @@ def inspect(
     """
     from lindyn.inspection import inspect as run_inspection
     from lindyn.inspection.report import SORTINGS
+    from lindyn.support import checks
 
     given = o.given(ctx)
     if out is None:

@@ -55,9 +55,8 @@ def pair_modes(inspection: xarray.Dataset | Labelled, ax: Axes | None = None) ->
     if np.any(thresholds > 0):
         there, half = thresholds > 0, 0.4 / values.shape[1]
         own = "threshold $\\tau_k$ of the mode"
-        ax.hlines(
-            thresholds[there], place[there] - half, place[there] + half, color=THRESHOLD, linewidth=1.6, label=own
-        )
+        ends = place[there] - half, place[there] + half
+        ax.hlines(thresholds[there], *ends, color=THRESHOLD, linewidth=1.6, label=own)
     expected = data["expected_threshold"].values
     declared = np.flatnonzero(expected > 0)
     if declared.size:
