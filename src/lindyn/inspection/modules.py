@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,7 +21,7 @@ from lindyn.inspection import recognition
 from lindyn.inspection.adapter_config import AdapterConfig
 from lindyn.inspection.arrangement import arrange
 from lindyn.inspection.naming import plain_name
-from lindyn.inspection.pairs import Factors, Pair, PairSpec, pair_name, pairs_of, tied
+from lindyn.inspection.pairs import Factors, Pair, PairSpec, named_pairs, pair_name, pairs_of, some, tied
 from lindyn.networks.live_layers import (
     LoraLayer,
     lora_layers,
@@ -120,24 +121,77 @@ def module_pairs(module: nn.Module, specs: list[PairSpec], scale: float | None) 
     adapters = list(_lora_pairs(module, scale))
     if adapters:
         return adapters
-    found: list[Pair] = []
-    broken: list[str] = []
     tensors = ModuleTensors(module)
-    for _, name, child in walk(module):
-        if _is_sequence(child):
-            for run in _linear_runs(name, child, broken):
-                if len(run) == 2:
-                    found += pairs_of(tensors, (run[0], run[1]), scale, {})
-                else:
-                    found.append(Pair(" → ".join(run), partial(_refuse_chain, len(run))))
-    if not found:
-        nearest = broken[0] if broken else _attributes_that_chain(module) or "it has none"
+    found: list[Pair] = []
+    for run in linear_runs(module):
+        if len(run) == 2:
+            found += pairs_of(tensors, (run[0], run[1]), scale, {})
+        else:
+            found.append(Pair(" → ".join(run), partial(_refuse_chain, len(run))))
+    return found
+
+
+def linear_runs(module: nn.Module) -> list[list[str]]:
+    """Return the names of linear layers that follow one another in an `nn.Sequential`, two or more at a time.
+
+    Raises:
+        InvalidArgument: there are none; the sentence says what came nearest.
+    """
+    broken: list[str] = []
+    runs = [run for _, name, child in walk(module) if _is_sequence(child) for run in _linear_runs(name, child, broken)]
+    if not runs:
         raise checks.InvalidArgument(
             "source",
             "hold factor pairs: LoRA layers, or two linear layers in a row",
-            nearest,
+            broken[0] if broken else _attributes_that_chain(module) or "it has none",
             "name the factors with `pair`",
         )
+    return runs
+
+
+def linear_pairs(module: nn.Module, spec: PairSpec | None) -> list[tuple[str, str]]:
+    """Return the names of pairs of whole linear layers: those that `spec` names, or those in a row.
+
+    Raises:
+        InvalidArgument: none, parts or transposes of layers, or layers that do not form a product.
+    """
+    if spec is None:
+        runs = linear_runs(module)
+        long = next((run for run in runs if len(run) != 2), None)
+        if long is not None:
+            raise checks.InvalidArgument("source", "hold two linear layers in a row", f"{' → '.join(long)} are more")
+        return [(one, two) for one, two in runs]
+    tensors, out = ModuleTensors(module), []
+    for first, second in named_pairs(_without_wrappers(spec), tensors.names):
+        reason = tensors.between(first.pattern, second.pattern)
+        if reason is not None:
+            raise checks.InvalidArgument.sentence(reason)
+        for part in (first, second):
+            if part.parts or part.transposed or not part.pattern.endswith("weight"):
+                raise checks.InvalidArgument("pair", "name whole linear layers", f"it names '{part}'")
+        out.append((_owner(first.pattern), _owner(second.pattern)))
+    return out
+
+
+def _owner(name: str) -> str:
+    return name.removesuffix("weight").removesuffix(".")
+
+
+def without(found: list[Any], leave_out: str | Sequence[str], name_of: Callable[[Any], str]) -> list[Any]:
+    """Return what is found without what is to be left out, by name or pattern ("*.embed_tokens").
+
+    Raises:
+        InvalidArgument: a name or pattern that nothing has.
+    """
+    patterns = [leave_out] if isinstance(leave_out, str) else list(leave_out)
+    for pattern in patterns:
+        kept = [each for each in found if not fnmatchcase(name_of(each), pattern)]
+        if len(kept) == len(found):
+            names = [name_of(each) for each in found]
+            raise checks.InvalidArgument(
+                "leave_out", "name what is there", f"nothing is named {pattern!r}", f"there is {some(names)}"
+            )
+        found = kept
     return found
 
 

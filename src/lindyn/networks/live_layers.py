@@ -71,6 +71,17 @@ class LoraLayer:
         return int(getattr(self.layer, "num_experts", 1)) if hasattr(self.layer, "parameter_name") else 1
 
     @property
+    def is_turned(self) -> bool:
+        """Whether A is stored (d_in, r) and B (r, d_out); where both readings chain, the smaller r is meant."""
+        a, b = (factor.shape for factor in self.factors())
+        return len(a) == len(b) == 2 and a[1] == b[0] and (a[0] != b[1] or a[1] < a[0])
+
+    @property
+    def bias(self) -> Any:
+        """Bias of the second factor (PEFT's `lora_bias`), or None."""
+        return getattr(self._held(self.sides[1]), "bias", None)
+
+    @property
     def rank(self) -> int | None:
         """r, where the layer says it."""
         value = self._setting("r") or self._setting("rank")
@@ -145,9 +156,7 @@ class LoraLayer:
         a, b = (numbers(p, f"{self.name}.{s}") for p, s in zip(self.factors(), self.sides, strict=True))
         if a.ndim != 2 or b.ndim != 2:
             return a, b
-        # layers of one's own may hold A (d_in, r) and B (r, d_out); where both readings chain, the smaller r is meant
-        turned = a.shape[1] == b.shape[0] and (a.shape[0] != b.shape[1] or a.shape[1] < a.shape[0])
-        return (a.T, b.T) if turned else (a, b)
+        return (a.T, b.T) if self.is_turned else (a, b)
 
     def _setting(self, name: str) -> float | None:
         value = getattr(self.layer, name, None)
@@ -157,17 +166,21 @@ class LoraLayer:
             return None
         return float(value)
 
-    def _factor(self, side: str) -> Any:
+    def _held(self, side: str) -> Any:
         holder = _owned(self.layer).get(side)
         if holder is not None and self.adapter:
-            holder = dict(holder.items()).get(self.adapter) if hasattr(holder, "items") else None
-        if holder is None:
+            return dict(holder.items()).get(self.adapter) if hasattr(holder, "items") else None
+        return holder
+
+    def _factor(self, side: str) -> Any:
+        held = self._held(side)
+        if held is None:
             raise checks.InvalidArgument(
                 "source",
                 f"still hold the adapter {self.adapter!r}" if self.adapter else "still hold its LoRA factors",
                 f"{self.name or 'the layer'} has no `{side}` of that name any more",
             )
-        return holder if hasattr(holder, "is_floating_point") else stored(holder, f"{self.name}.{side}")
+        return held if hasattr(held, "is_floating_point") else stored(held, f"{self.name}.{side}")
 
 
 def lora_layers(module: Any) -> list[LoraLayer]:
