@@ -301,6 +301,39 @@ def test_peft_layers_that_are_no_product_are_refused_untouched(peft):
 
 
 @slow
+@pytest.mark.parametrize("init", [True, False, "gaussian", "orthogonal", "pissa", "pissa_niter_4", "olora"])
+def test_an_adapted_model_starts_as_the_base_model_or_is_refused(peft, init):
+    base = torch.nn.Sequential(torch.nn.Linear(24, 16))
+    x = torch.randn(5, 24)
+    wanted = base(x).detach()
+    model = adapted(peft, base, target_modules=["0"], init_lora_weights=init)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    if str(init).startswith(("pissa", "olora")):
+        with pytest.raises(ld.InvalidArgument, match="taken s·BA out of the base weight"):
+            lora_init_(model, threshold=0.1)
+        assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+        # the layer alone does not know its start: s·BA ≠ 0 is refused as well
+        with pytest.raises(ld.InvalidArgument, match="pass the whole PEFT model"):
+            lora_init_(model.base_model.model[0], threshold=0.1)
+        return
+    lora_init_(model, threshold=0.1, seed=0)
+    torch.testing.assert_close(model(x), wanted, rtol=1e-5, atol=1e-6)
+
+
+@slow
+def test_a_bias_of_the_adapter_is_reset_and_layers_can_be_left_out(peft):
+    base = torch.nn.Sequential(torch.nn.Linear(24, 16), torch.nn.Conv2d(4, 4, 1))
+    model = adapted(peft, base, target_modules=["0", "1"], lora_bias=True)
+    layer = model.base_model.model[0]
+    with torch.no_grad():
+        layer.lora_B["default"].bias.fill_(1.0)
+    with pytest.raises(ld.InvalidArgument, match="leave it out with `leave_out`"):
+        lora_init_(model, threshold=0.1)
+    assert list(lora_init_(model, threshold=0.1, leave_out="1")) == ["base_model.model.0.default"]
+    assert not layer.lora_B["default"].bias.any()
+
+
+@slow
 def test_without_pytorch_the_extra_is_named():
     code = (
         "import sys\n"
@@ -308,14 +341,96 @@ def test_without_pytorch_the_extra_is_named():
         "    def find_spec(self, name, *_):\n"
         "        if name == 'torch': raise ImportError(name)\n"
         "sys.meta_path.insert(0, Absent())\n"
-        "try:\n    import lindyn.torch\nexcept ImportError as error:\n    print(error)"
+        "try:\n    from lindyn.torch import mixed_init_\nexcept ImportError as error:\n    print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "lindyn.torch needs PyTorch; install it with: pip install 'lindyn[torch]'."
 
 
+def autoencoder(tied=False):
+    model = torch.nn.Module()
+    model.enc, model.dec = torch.nn.Linear(7, 3, bias=False), torch.nn.Linear(3, 7, bias=False)
+    if tied:
+        model.dec.weight = torch.nn.Parameter(model.enc.weight.detach().T)
+    return model
+
+
+def test_a_module_is_filled_as_its_two_layers_are():
+    by_hand = autoencoder()
+    mixed_init_(by_hand.enc, by_hand.dec, threshold=TAU, seed=4)
+    named, sequence, wrapped = autoencoder(), torch.nn.Sequential(*autoencoder().children()), autoencoder()
+    mixed_init_(named, threshold=TAU, pair="first=enc,second=dec", seed=4)
+    mixed_init_(sequence, threshold=TAU, seed=4)
+    mixed_init_(torch.nn.ModuleDict({"net": wrapped}), threshold=TAU, pair=("net.enc", "net.dec"), seed=4)
+    for model in (named, sequence, wrapped):
+        for a, b in zip(model.parameters(), by_hand.parameters(), strict=True):
+            assert torch.equal(a, b)
+
+
+def test_a_part_of_a_parameter_is_filled_through_its_detached_view():
+    whole = torch.nn.Parameter(torch.zeros(6, 7))
+    second = torch.nn.Parameter(torch.zeros(5, 3))
+    with pytest.raises(ld.InvalidArgument, match="one step of a computation"):
+        mixed_init_(whole[:3], second, threshold=TAU)
+    mixed_init_(whole.detach()[:3], second, threshold=TAU)
+    assert whole[:3].any() and not whole[3:].any()
+
+
+class Conv1D(torch.nn.Module):
+    """As GPT-2 has it: weights stored (in, out)."""
+
+    def __init__(self, d_out, d_in):
+        super().__init__()
+        self.weight, self.bias = torch.nn.Parameter(torch.ones(d_in, d_out)), torch.nn.Parameter(torch.zeros(d_out))
+
+
+def lora_layer(**changes):
+    layer = torch.nn.Linear(7, 5)
+    layer.lora_A, layer.lora_B = torch.nn.Parameter(torch.randn(3, 7)), torch.nn.Parameter(torch.zeros(5, 3))
+    layer.scaling = 2.0
+    for name, value in changes.items():
+        setattr(layer, name, value)
+    return layer
+
+
+def test_layers_of_other_libraries_are_filled_too():
+    layer = lora_layer()
+    report = lora_init_(torch.nn.Sequential(layer), threshold=TAU, seed=0)["0"]
+    a = layer.lora_A.detach()
+    np.testing.assert_allclose((2 * a @ a.T).numpy(), 2 * TAU * np.eye(3), atol=1e-6)
+    assert report.width == 3 and not layer.lora_B.any()
+    turned = torch.nn.Module()
+    turned.lora_a, turned.lora_b = torch.nn.Parameter(torch.ones(7, 3)), torch.nn.Parameter(torch.zeros(3, 5))
+    turned.alpha, turned.rank = 6.0, 3
+    lora_init_(turned, threshold=TAU, seed=0)
+    torch.testing.assert_close(turned.lora_a.detach().T, a)
+
+
+def frozen():
+    layer = lora_layer()
+    layer.lora_A.requires_grad_(False)
+    return layer
+
+
 LINEAR = torch.nn.Linear
+NORMS = torch.nn.utils.parametrizations
 REFUSALS = [
+    (lambda: mixed_init_(NORMS.weight_norm(LINEAR(7, 3)), LINEAR(3, 5), threshold=1.0), "first", "computed from other"),
+    (lambda: mixed_init_(LINEAR(7, 3), NORMS.spectral_norm(LINEAR(3, 5)), threshold=1.0), "second", "computed"),
+    (lambda: mixed_init_(Conv1D(3, 7), LINEAR(3, 5), threshold=1.0), "first", "it is Conv1D"),
+    (lambda: mixed_init_(torch.nn.Embedding(4, 4), LINEAR(4, 5), threshold=1.0), "first", "Embedding"),
+    (lambda: mixed_init_(LINEAR(7, 3), threshold=1.0), "second", "`first` is Linear"),
+    (lambda: mixed_init_(autoencoder(), threshold=1.0), "first", "'enc' and 'dec' chain by their shapes only"),
+    (lambda: mixed_init_(autoencoder(), LINEAR(3, 5), threshold=1.0, pair=("enc", "dec")), "pair", "module alone"),
+    (lambda: mixed_init_(autoencoder(), threshold=1.0, pair=("enc.weight[0:2]", "dec")), "pair", "whole linear layers"),
+    (lambda: mixed_init_(*[LINEAR(4, 4)] * 2, threshold=1.0), "second", "not be tied"),
+    (lambda: mixed_init_(*autoencoder(tied=True).children(), threshold=1.0), "second", "not be tied"),
+    (lambda: mixed_init_(*pair(3), threshold=1.0, seed=1, generator=seeded()), "seed", "both are given"),
+    (lambda: mixed_init_(*pair(3), threshold=1.0, seed=-1), "seed", "at least 0"),
+    (lambda: lora_init_(lora_layer(lora_B=torch.nn.Parameter(torch.ones(5, 3))), threshold=1.0), "module", "B = 0"),
+    (lambda: lora_init_(frozen(), threshold=1.0), "module", "A of the layer is frozen"),
+    (lambda: lora_init_(lora_layer(scaling=-1.0), threshold=1.0), "module", "positive scale"),
+    (lambda: lora_init_(lora_layer(), threshold=1.0, leave_out="*"), "leave_out", "nothing is left"),
     (lambda: mixed_init_(LINEAR(7, 3), LINEAR(4, 5), threshold=1.0), "second", "take the 3 outputs of `first`"),
     (lambda: mixed_init_(LINEAR(7, 3), LINEAR(3, 5), threshold=0.0), "threshold", "greater than 0"),
     (lambda: mixed_init_(LINEAR(7, 3), LINEAR(3, 5), threshold=-2.0), "threshold", "greater than 0"),

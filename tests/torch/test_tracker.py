@@ -304,8 +304,10 @@ def test_weights_that_become_nan_are_recorded_as_nan_with_one_warning():
     with torch.no_grad():
         bad[0].weight[0, 0] = float("nan")
     with pytest.warns(TrackingWarning, match="bad at step 1 is recorded as NaN") as caught:
-        tracker.step()
-        tracker.step()
+        for _ in range(2):
+            with torch.no_grad():
+                good[0].weight += 0.1
+            tracker.step()
     assert len(caught) == 1
     now = tracker.dataset.isel(step=-1)
     assert np.isfinite(now["singular_values"].sel(pair="good")).all()
@@ -324,7 +326,7 @@ def test_weights_that_become_nan_are_recorded_as_nan_with_one_warning():
         (lambda: RegimeTracker(layers(), scale=0), "scale", "greater than 0"),
         (lambda: RegimeTracker(list(layers()), pair="first=a,second=b"), "pair", "come with a model"),
         (lambda: RegimeTracker(layers(), pair=("one", "two")), "pair", "nothing is named 'one'"),
-        (lambda: RegimeTracker([(nn.Linear(3, 4), nn.Linear(5, 2))]), "second", "have 4 columns"),
+        (lambda: RegimeTracker([(nn.Linear(3, 4), nn.Linear(5, 2))]), "pairs", "its second factor must have 4 columns"),
         (lambda: RegimeTracker(nn.Sequential(nn.Linear(3, 3), nn.ReLU())), "source", "two linear layers in a row"),
     ],
 )
@@ -355,7 +357,7 @@ def test_the_live_table_shows_the_last_record_and_ends(monkeypatch):
     console = Console(record=True, width=120, force_terminal=True)
     monkeypatch.setattr("rich.live.get_console", lambda: console)
     model = layers()
-    with RegimeTracker({"pair": tuple(model)}, every=1, live=True) as tracker:
+    with RegimeTracker(model, every=1, live=True) as tracker:
         tracker.step()
     text = console.export_text()
     assert "step 1" in text

@@ -82,6 +82,10 @@ class ModuleTensors:
                 return str(error)
         return self._module_between(first.removesuffix(".weight"), second.removesuffix(".weight"))
 
+    def parameters(self, *names: str) -> tuple[Any, ...]:
+        """Return parameters as they are now."""
+        return tuple(map(self._parameter, names))
+
     def _parameter(self, name: str) -> Any:
         if name not in self._places:
             raise checks.InvalidArgument("source", f"have a parameter '{name}'", "it has none of that name")
@@ -117,7 +121,7 @@ def module_pairs(module: nn.Module, specs: list[PairSpec], scale: float | None) 
     """
     if specs:
         tensors, config = ModuleTensors(module), _model_config(module)
-        return [p for spec in specs for p in pairs_of(tensors, _without_wrappers(spec), scale, config)]
+        return [p for spec in specs for p in _named(tensors, _without_wrappers(spec), scale, config)]
     adapters = list(_lora_pairs(module, scale))
     if adapters:
         return adapters
@@ -125,10 +129,19 @@ def module_pairs(module: nn.Module, specs: list[PairSpec], scale: float | None) 
     found: list[Pair] = []
     for run in linear_runs(module):
         if len(run) == 2:
-            found += pairs_of(tensors, (run[0], run[1]), scale, {})
+            found += _named(tensors, (run[0], run[1]), scale, {})
         else:
             found.append(Pair(" → ".join(run), partial(_refuse_chain, len(run))))
     return found
+
+
+def _named(tensors: ModuleTensors, spec: PairSpec, scale: float | None, config: dict[str, Any]) -> list[Pair]:
+    names = named_pairs(spec, tensors.names)
+    found = pairs_of(tensors, spec, scale, config)
+    return [
+        replace(pair, parameters=partial(tensors.parameters, first.pattern, second.pattern))
+        for pair, (first, second) in zip(found, names, strict=True)
+    ]
 
 
 def linear_runs(module: nn.Module) -> list[list[str]]:
@@ -177,19 +190,18 @@ def _owner(name: str) -> str:
     return name.removesuffix("weight").removesuffix(".")
 
 
-def without(found: list[Any], leave_out: str | Sequence[str], name_of: Callable[[Any], str]) -> list[Any]:
+def without(found: list[Any], leave_out: str | Sequence[str], names_of: Callable[[Any], tuple[str, ...]]) -> list[Any]:
     """Return what is found without what is to be left out, by name or pattern ("*.embed_tokens").
 
     Raises:
         InvalidArgument: a name or pattern that nothing has.
     """
-    patterns = [leave_out] if isinstance(leave_out, str) else list(leave_out)
-    for pattern in patterns:
-        kept = [each for each in found if not fnmatchcase(name_of(each), pattern)]
+    for pattern in [leave_out] if isinstance(leave_out, str) else list(leave_out):
+        kept = [each for each in found if not any(n == pattern or fnmatchcase(n, pattern) for n in names_of(each))]
         if len(kept) == len(found):
-            names = [name_of(each) for each in found]
+            known = some([names_of(each)[0] for each in found])
             raise checks.InvalidArgument(
-                "leave_out", "name what is there", f"nothing is named {pattern!r}", f"there is {some(names)}"
+                "leave_out", "name what is there", f"nothing is named {pattern!r}", f"there is {known}"
             )
         found = kept
     return found
@@ -214,6 +226,7 @@ def _lora_pairs(module: nn.Module, scale: float | None) -> Iterator[Pair]:
             notes=_notes(layer) if config is None else config.notes,
             module=layer.name,
             adapter=layer.adapter,
+            parameters=partial(_parameters, module, layer),
         )
         if layer.experts == 1:
             yield pair
@@ -221,6 +234,10 @@ def _lora_pairs(module: nn.Module, scale: float | None) -> Iterator[Pair]:
         for expert in range(layer.experts):
             load = partial(_load, module, layer, scale, shared=shared, expert=expert)
             yield replace(pair, name=pair_name(layer.name, shown, expert), load=load, expert=expert)
+
+
+def _parameters(module: nn.Module, found: LoraLayer) -> tuple[Any, Any]:
+    return replace(found, layer=_submodule(module, found.path, found.name)).factors()
 
 
 def _memories(layer: LoraLayer) -> list[tuple[int, int, int]]:

@@ -57,6 +57,7 @@ class Pair:
         module: the adapted module without wrappers' prefixes (`plain_name`); empty for a pair named by the user.
         adapter: name of the adapter that it belongs to, empty where nothing says one.
         expert: its number among stacked experts.
+        parameters: returns the two live parameters, for their learning rates; None for a pair of a file.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Pair:
     module: str = ""
     adapter: str = ""
     expert: int | None = None
+    parameters: Callable[[], tuple[Any, ...]] | None = None
 
     @property
     def kind(self) -> str:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 RECORD = "record of a tracker"
 OF_MODES = ("singular_values", "thresholds", "activities")
-OF_PAIRS = ("nominal_threshold", "active_modes", "imbalance_drift", "stable_rank")
+OF_PAIRS = (
+    "nominal_threshold", "active_modes", "imbalance_drift", "stable_rank", "turn", "share_outside_rows", "adam_clock",
+)  # fmt: skip
 
 
 def tracking_dataset(

@@ -174,6 +174,8 @@ class LoraLayer:
 
     def _factor(self, side: str) -> Any:
         held = self._held(side)
+        if held is None and side in _owned(self.layer):
+            stored(self.layer, self.name or "the layer", side)  # refuses what is computed
         if held is None:
             raise checks.InvalidArgument(
                 "source",
@@ -254,8 +256,10 @@ def is_wrapper(module: Any) -> bool:
 
 
 def _owned(module: Any) -> dict[str, Any]:
-    """Children and parameters that a module itself has: what it only forwards is left out."""
-    return dict(module.named_children()) | dict(module.named_parameters(recurse=False))
+    """Children and parameters that a module itself has, computed ones as None; what it only forwards is left out."""
+    children = dict(module.named_children())
+    computed = dict.fromkeys(children["parametrizations"].keys()) if "parametrizations" in children else {}
+    return children | dict(module.named_parameters(recurse=False)) | computed
 
 
 def stored(layer: Any, name: str, attribute: str = "weight") -> Any:

@@ -45,6 +45,11 @@ OF_STATES: Mapping[str, Label] = {
     "effective_rank": Label("exponential of the entropy of s/Σs"),
     "balancedness": Label("‖W1W1ᵀ − W2ᵀW2‖_F / ‖W‖_F²"),
     "imbalance_drift": Label("‖D(t) − D(0)‖_F over its scale at the start, D = W1W1ᵀ − W2ᵀW2"),
+    "turn": Label("‖W − W(0)‖_F / ‖W(0)‖_F of the factor that starts larger (LoRA: A)"),
+    "share_outside_rows": Label("share of ‖A − A(0)‖_F² outside the row space of W1(0)"),
+    "adam_clock": Label(
+        "Adam's clock x: sum of the learning rates over the deviation of that factor's entries at the start"
+    ),
     "ntk_drift": Label("‖Θ(t) − Θ(0)‖_F / ‖Θ(0)‖_F of the tangent kernel Θ"),
     "matrix": Label("A = W2W1", "target"),
     "w1": Label("reduced first layer", "target^½"),

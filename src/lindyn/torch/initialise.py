@@ -180,7 +180,8 @@ def _chosen(module: Any, adapter: str | None, leave_out: str | Sequence[str]) ->
     names = sorted({layer.adapter for layer in layers})
     if adapter is not None and adapter not in names:
         raise checks.InvalidArgument("adapter", f"be one of {', '.join(names)}", f"it is {adapter!r}")
-    out = without([layer for layer in layers if adapter in (None, layer.adapter)], leave_out, _full_name)
+    wanted = [layer for layer in layers if adapter in (None, layer.adapter)]
+    out = without(wanted, leave_out, lambda layer: (_full_name(layer), layer.name))
     if not out:
         raise checks.InvalidArgument("leave_out", "leave one adapter at least", "nothing is left")
     return out

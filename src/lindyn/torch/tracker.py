@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from lindyn.inspection.modules import module_pairs
+from lindyn.inspection.modules import module_pairs, without
 from lindyn.inspection.pairs import Factors, Pair, PairSpec, tied, with_column
 from lindyn.inspection.records import OF_MODES, OF_PAIRS, RECORD, crossings, load_with_start, tracking_dataset
-from lindyn.networks.live_layers import numbers
-from lindyn.networks.pair_modes import factor_modes, imbalance_drift
+from lindyn.networks.live_layers import entry_deviation, numbers, share_memory, stored
+from lindyn.networks.pair_modes import FactorModes, factor_modes, imbalance_drift, share_outside_rows
 from lindyn.support import checks, storage
+from lindyn.torch.learning_rates import RateSums
 
 try:
     import torch
@@ -44,27 +45,37 @@ class RegimeTracker:
     One line in the loop, `tracker.step()` after each step of the optimiser. Every `every` steps, for each pair
     A = s W2 W1, from its thin factors alone (float64, on the CPU): singular values m_k, thresholds
     τ_k = ½√(g² − 4m²), activities m_k/√(m_k² + τ_k²), the drift of W1W1ᵀ − W2ᵀW2 since the start, which gradient
-    flow conserves and Adam does not, and the stable rank. The start itself is the first record.
+    flow conserves and Adam does not, the stable rank, how far the first factor has turned, ‖W1 − W1(0)‖/‖W1(0)‖, and
+    the share of the update outside its rows. The start itself is the first record. Given the optimiser, also Adam's
+    clock x = (sum of the learning rates)/σ_A (2.10).
+
+    Pairs of a model are looked up again at every record: a parameter or a layer that was replaced is followed. Where
+    it cannot be (the adapter was merged or removed, another rank), the tracker stops and says so.
 
     Args:
-        pairs: a model that holds LoRA layers (PEFT) or two linear layers in a row; or name → (first, second), or
-            (first, second, scale), each factor an `nn.Linear` or a parameter: first (r, d_in), second (d_out, r).
+        pairs: a model that holds LoRA layers (PEFT, or of one's own) or two linear layers in a row; or name →
+            (first, second), or (first, second, scale), each factor an `nn.Linear` or a parameter: first (r, d_in),
+            second (d_out, r).
         every: steps between records.
         pair: names of factors in a model, "first=NAME,second=NAME", as for `lindyn.inspect`.
         scale: s, instead of the model's own (1 for plain layers).
+        leave_out: names of pairs to leave out, or patterns such as "*.embed_tokens".
+        optimizer: the optimiser that trains them; its learning rates are read at each step, schedules included.
         path: zarr folder for `save`.
         resume: go on with what is saved at `path`, if there is anything; the start stays that of the first run.
         live: show a table in the terminal, refreshed at each record, until `close`.
 
     Raises:
-        InvalidArgument: no pairs, factors that do not chain or cannot be read; a record at `path` without `resume`; on
-            resuming, a record of other pairs, or one of which parts are damaged.
+        InvalidArgument: no pairs, factors that do not chain or cannot be read (named, with the remedy to leave them
+            out); a record at `path` without `resume`; on resuming, a record of other pairs, or one of which parts are
+            damaged; from `step` and `record`, a pair that has gone.
 
     Warns:
-        TrackingWarning: weights have become NaN or infinite; the record holds NaN there.
+        TrackingWarning: weights have become NaN or infinite, and the record holds NaN there; or parameters that were
+            given one by one have not moved at all since the last record, as when the model trains others.
 
     References:
-        theory (2.7), (2.9).
+        theory (2.7), (2.9), (2.10).
 
     Examples:
         >>> import torch
@@ -88,6 +99,8 @@ class RegimeTracker:
         every: int = 10,
         pair: PairSpec | Sequence[PairSpec] | None = None,
         scale: float | None = None,
+        leave_out: str | Sequence[str] = (),
+        optimizer: Any = None,
         path: str | Path | None = None,
         resume: bool = False,
         live: bool = False,
@@ -95,22 +108,30 @@ class RegimeTracker:
         self.every = checks.integer("every", every, at_least=1)
         if scale is not None:
             scale = checks.number("scale", scale, above=0)
-        self._pairs = _pairs_of(pairs, pair, scale)
+        found = _pairs_of(pairs, pair, scale)
+        self._pairs = without(found, leave_out, lambda p: (p.name, p.module)) if leave_out else found
+        if not self._pairs:
+            raise checks.InvalidArgument("pairs", "hold at least one pair", "it is empty")
+        self._follows = isinstance(pairs, nn.Module)
         self.path = None if path is None else Path(path)
         self._steps: list[int] = []
         self._records: list[dict[str, np.ndarray]] = []
+        self._sums: list[np.ndarray] = []  # of learning rates, at each record
         self._faulty: set[str] = set()
+        self._seen: dict[str, tuple[float, ...]] = {}
         self.seconds = 0.0
         self._live: Live | None = None
         self._wants_live = live
         self.count = 0
-        loaded = {p.name: p.load() for p in self._pairs}
-        measured = {name: factor_modes(*factors[:3]) for name, factors in loaded.items()}
+        self.stopped: str | None = None
+        loaded, measured = _first_reading(self._pairs)
         sizes = ((*m.shape, m.width, m.scale) for m in measured.values())
         self._info: dict[str, dict[str, Any]] = {
             name: dict(zip(_PAIR_FIELDS, size, strict=True)) for name, size in zip(measured, sizes, strict=True)
         }
         self._modes = max(len(m.singular_values) for m in measured.values())
+        self._optimizer_before: str | None = None  # of the run that is resumed
+        self._rates = RateSums(len(self._pairs), optimizer, self._parameters)
         exists = self.path is not None and storage.standing(self.path).exists()
         if exists and not resume:
             raise checks.InvalidArgument(
@@ -129,47 +150,104 @@ class RegimeTracker:
             count: number of steps made so far, if the caller counts them; the same number twice counts once.
 
         Raises:
-            InvalidArgument: a count below the last one; see `seek`.
+            InvalidArgument: a count below the last one; see `seek`. A pair that has gone: said once, after which
+                further steps are counted and not recorded.
         """
+        before = self.count
         self.count = self.count + 1 if count is None else checks.integer(
             "count", count, at_least=self.count, remedy="call seek() to go back"
         )  # fmt: skip
-        if self.count // self.every > self._steps[-1] // self.every:
+        self._rates.add(self.count - before)
+        if self.stopped is None and self.count // self.every > self._steps[-1] // self.every:
             self.record()
 
+    def watch(self, optimizer: Any) -> None:
+        """Read learning rates from this optimiser from now on, for Adam's clock; the callbacks do it."""
+        self._rates.watch(optimizer)
+
     def record(self) -> None:
-        """Record all pairs now, under the present count of steps; a second record of one step replaces the first."""
+        """Record all pairs now, under the present count of steps; a second record of one step replaces the first.
+
+        Raises:
+            InvalidArgument: a pair has gone, or has another shape; the tracker has then stopped.
+        """
         begun = time.perf_counter()
         now: dict[str, np.ndarray] = {n: np.full((len(self._pairs), self._modes), np.nan) for n in OF_MODES}
         now |= {name: np.full(len(self._pairs), np.nan) for name in OF_PAIRS}
         with torch.no_grad():
             for i, pair in enumerate(self._pairs):
-                self._measure(i, pair, now)
+                try:
+                    self._measure(i, pair, now)
+                except checks.InvalidArgument as error:
+                    self.stopped = f"The tracker has stopped at step {self.count}, at {pair.name}: {_said_of(error)}"
+                    raise checks.InvalidArgument.sentence(self.stopped) from error
         if self._steps and self._steps[-1] == self.count:
             self._steps.pop()
             self._records.pop()
+            self._sums.pop()
         self._steps.append(self.count)
         self._records.append(now)
+        self._sums.append(self._rates.sums)
         self.seconds += time.perf_counter() - begun
         if self._wants_live:
             self._show()
 
     def _measure(self, i: int, pair: Pair, now: dict[str, np.ndarray]) -> None:
         first, second, scale, _ = pair.load()
+        start = self._starts[pair.name]
+        if (first.shape, second.shape) != (start[0].shape, start[1].shape):
+            shapes = f"its factors have the shapes {first.shape} and {second.shape}"
+            raise checks.InvalidArgument(
+                "pairs", f"keep the shapes {start[0].shape} and {start[1].shape} of the start", shapes
+            )
         try:
             modes = factor_modes(first, second, scale)
         except checks.InvalidArgument as error:
-            if pair.name not in self._faulty:
-                self._faulty.add(pair.name)
-                text = f"{pair.name} at step {self.count} is recorded as NaN: {error}"
-                warnings.warn(text, TrackingWarning, stacklevel=4)
+            self._warn(pair.name, f"is recorded as NaN: {error}")
             return
         k = len(modes.singular_values)
         for name in OF_MODES:
             now[name][i, :k] = getattr(modes, name)
         for name in ("nominal_threshold", "active_modes", "stable_rank"):
             now[name][i] = getattr(modes, name)
-        now["imbalance_drift"][i] = imbalance_drift((first, second), self._starts[pair.name])
+        now["imbalance_drift"][i] = imbalance_drift((first, second), start)
+        now["share_outside_rows"][i] = share_outside_rows((first, second), *start) if start[0].any() else np.nan
+        larger = self._larger(pair.name)
+        now["turn"][i] = np.linalg.norm((first, second)[larger] - start[larger]) / np.linalg.norm(start[larger])
+        now["adam_clock"][i] = self._rates.sums[i] / entry_deviation(start[larger])
+        if not self._follows:
+            self._notice_what_stands_still(pair.name, first, second)
+
+    def _notice_what_stands_still(self, name: str, first: np.ndarray, second: np.ndarray) -> None:
+        """Warn where parameters that were given one by one have not changed in any digit between two records."""
+        now = (float(np.sum(first)), float(np.sum(second)), float(np.sum(first**2)), float(np.sum(second**2)))
+        still = self._seen.get(name) == now and self._steps[-1] < self.count
+        if still and any(p is not None and p.requires_grad for p in self._parameters_of(name)):
+            self._warn(
+                name,
+                f"has not moved since step {self._steps[-1]}: its learning rate is 0, or the model now trains other "
+                "parameters in place of those that were given; give the model itself, so that they can be followed",
+            )
+        self._seen[name] = now
+
+    def _parameters_of(self, name: str) -> tuple[Any, ...]:
+        given = next(p.parameters for p in self._pairs if p.name == name)
+        return () if given is None else given()
+
+    def _warn(self, name: str, text: str) -> None:
+        """Warn once of each pair."""
+        if name not in self._faulty:
+            self._faulty.add(name)
+            warnings.warn(f"{name} at step {self.count} {text}", TrackingWarning, stacklevel=5)
+
+    def _larger(self, name: str) -> int:
+        """Which factor starts larger, and whose turn is measured: 0 the first (LoRA's A), 1 the second."""
+        first, second = self._starts[name]
+        return int(np.linalg.norm(second) > np.linalg.norm(first))
+
+    def _parameters(self) -> list[Any]:
+        """The parameter of each pair whose turn is measured, to look up its learning rate; None where it has none."""
+        return [None if p.parameters is None else p.parameters()[self._larger(p.name)] for p in self._pairs]
 
     def seek(self, step: int) -> None:
         """Go to a step, as when training goes on from a checkpoint: later records are dropped, the count is set.
@@ -186,14 +264,21 @@ class RegimeTracker:
             raise checks.InvalidArgument(
                 "step", f"be at least {self._steps[0]}, that of the first record", f"it is {step}"
             )
+        self._rates.seek(step, self._steps, self.count, self._sums)
         kept = sum(s <= step for s in self._steps)
-        del self._steps[kept:], self._records[kept:]
+        del self._steps[kept:], self._records[kept:], self._sums[kept:]
         self.count = step
 
     @property
     def dataset(self) -> xarray.Dataset:
         """All records, with dimensions pair, step and mode (largest first; NaN beyond a pair's own modes)."""
-        info = {"every": self.every, "count": self.count, "seconds": self.seconds}
+        info = {
+            "every": self.every,
+            "count": self.count,
+            "seconds": self.seconds,
+            "optimizer": self._rates.kind or self._optimizer_before,
+            "rate_sums": [None if np.isnan(s) else s for s in self._rates.sums.tolist()],
+        }
         return tracking_dataset(self._info, self._steps, self._records, info)
 
     @property
@@ -254,6 +339,10 @@ class RegimeTracker:
         }
         self._records = [{name: values[i] for name, values in fields.items()} for i in range(len(self._steps))]
         info = json.loads(saved.attrs["lindyn"])
+        self._optimizer_before = info.get("optimizer")
+        self._rates.sums = np.array([np.nan if s is None else s for s in info["rate_sums"]])
+        deviations = np.array([entry_deviation(self._starts[n][self._larger(n)]) for n in names])
+        self._sums = [record["adam_clock"] * deviations for record in self._records]
         self.count, self.seconds = int(info["count"]), float(info["seconds"])
 
     def plot(self, pairs: Sequence[str] | None = None) -> Figure:
@@ -298,10 +387,34 @@ class RegimeTracker:
 
     def __repr__(self) -> str:
         """Pairs, records and what they cost, in one line."""
+        end = "" if self.stopped is None else ", stopped"
         return (
             f"RegimeTracker({len(self._pairs)} pairs, {len(self._steps)} records at steps {self._steps[0]} … "
-            f"{self._steps[-1]}, one in {self.every}, {1e3 * self.seconds_per_record:.3g} ms each)"
+            f"{self._steps[-1]}, one in {self.every}, {1e3 * self.seconds_per_record:.3g} ms each{end})"
         )
+
+
+def _first_reading(pairs: list[Pair]) -> tuple[dict[str, Factors], dict[str, FactorModes]]:
+    """Read and measure all pairs, or refuse with the names of those that cannot be read."""
+    loaded: dict[str, Factors] = {}
+    measured: dict[str, FactorModes] = {}
+    refused: dict[str, checks.InvalidArgument] = {}
+    for pair in pairs:
+        try:
+            loaded[pair.name] = pair.load()
+            measured[pair.name] = factor_modes(*loaded[pair.name][:3])
+        except checks.InvalidArgument as error:
+            refused[pair.name] = error
+    if refused:
+        name, cause = next(iter(refused.items()))
+        others = f" (and {len(refused) - 1} more pairs)" if len(refused) > 1 else ""
+        raise checks.InvalidArgument(
+            "pairs",
+            "hold pairs that can be read",
+            f"{name}{others} cannot: {_said_of(cause).rstrip('.')}",
+            f"leave out what cannot be read, as in leave_out={list(refused)[:3]}",
+        ) from cause
+    return loaded, measured
 
 
 def _pairs_of(
@@ -322,9 +435,15 @@ def _pairs_of(
         raise checks.InvalidArgument(
             "pairs", "be a model, or pairs of layers or parameters", f"it is {type(pairs).__name__}"
         )
-    if not found:
-        raise checks.InvalidArgument("pairs", "hold at least one pair", "it is empty")
     return found
+
+
+_SUBJECTS = {"first": "its first factor", "second": "its second factor", "source": "the model", "pairs": "the pair"}
+
+
+def _said_of(error: checks.InvalidArgument) -> str:
+    """The sentence of a refusal as it reads within another: "its second factor must …"."""
+    return str(error.about(_SUBJECTS.get(error.name, f"its {error.name}")) if error.must else error)
 
 
 def _given(name: str, factors: Any, scale: float | None) -> Pair:
@@ -333,23 +452,30 @@ def _given(name: str, factors: Any, scale: float | None) -> Pair:
             "pairs", "hold (first, second) or (first, second, scale)", f"{name!r} is {factors!r}"
         )
     layers, own = factors[:2], factors[2] if len(factors) == 3 else 1.0
-    weights = []
     for side, layer in zip(("first", "second"), layers, strict=True):
-        weight = layer.weight if isinstance(layer, nn.Linear) else layer
-        if not isinstance(weight, torch.Tensor):
+        if not isinstance(layer, nn.Linear | torch.Tensor):
             raise checks.InvalidArgument(
                 "pairs", "hold nn.Linear layers or parameters", f"the {side} of {name!r} is {type(layer).__name__}"
             )
-        weights.append(weight)
-    if weights[0] is weights[1]:
+    s = checks.number("scale", own if scale is None else scale, above=0)
+    parameters = partial(_given_parameters, name, layers)
+    if share_memory(*parameters()):
         raise tied(f"the first of {name}", "the second")
-    return Pair(name, partial(_load, name, layers, checks.number("scale", own if scale is None else scale, above=0)))
+    return Pair(name, partial(_load, name, layers, s), parameters=parameters)
+
+
+def _given_parameters(name: str, layers: Sequence[Any]) -> tuple[Any, ...]:
+    first, second = (
+        stored(layer, f"{name}, {side}") if isinstance(layer, nn.Linear) else layer
+        for side, layer in zip(("first", "second"), layers, strict=True)
+    )
+    return first, second
 
 
 def _load(name: str, layers: Sequence[Any], scale: float) -> Factors:
     first, second = (
-        numbers(layer.weight if isinstance(layer, nn.Linear) else layer, f"{name}, {side}")
-        for side, layer in zip(("first", "second"), layers, strict=True)
+        numbers(parameter, f"{name}, {side}")
+        for side, parameter in zip(("first", "second"), _given_parameters(name, layers), strict=True)
     )
     if isinstance(layers[0], nn.Linear) and layers[0].bias is not None:
         first = with_column(first, numbers(layers[0].bias, f"{name}, bias"))
