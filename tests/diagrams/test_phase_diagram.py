@@ -12,6 +12,7 @@ from lindyn.diagrams import DiagramSettings, compute, figure2, phase_diagram
 from lindyn.diagrams.stopping import begin, note
 from lindyn.networks.laws import exponents
 from lindyn.support.precision import working_precision
+from lindyn.support.randomness import stream
 
 SMALL = DiagramSettings(
     variance_exponents=(-2.5, -1.5, -0.5),
@@ -39,7 +40,7 @@ def cells_of(settings):
 
 def start_of(gammas, variance, width, seed=0):
     """The start that a cell draws: by its seed and place."""
-    key = np.random.default_rng([seed, *np.array(gammas).view(np.uint64).tolist()])
+    key = stream("seeds", seed, "cells", *np.array(gammas).view(np.uint64).tolist())
     return ld.TwoLayer.gaussian(SMALL.shape, width, variance, key=key)
 
 

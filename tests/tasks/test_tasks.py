@@ -32,6 +32,14 @@ class TestSpikedMatrix:
         assert np.array_equal(task.target, task.signal)
         assert task.scale() == pytest.approx(10)
 
+    def test_given_singular_values_come_with_uniform_singular_vectors(self):
+        """Entries of a singular vector have the law of a normalised Gaussian, of either sign."""
+        signals = np.array([ld.SpikedMatrix(shape=(3, 4), singular_values=[1.0], key=k).signal for k in range(1500)])
+        g, h = (np.random.default_rng(0).standard_normal((n, 1500)) for n in (3, 4))
+        theirs = np.einsum("ik,jk->kij", g / np.linalg.norm(g, axis=0), h / np.linalg.norm(h, axis=0))
+        for i, j in [(0, 0), (2, 3)]:
+            assert scipy.stats.ks_2samp(signals[:, i, j], theirs[:, i, j]).pvalue > 0.005
+
     def test_draws_repeat_by_key(self):
         first, again, other = (ld.SpikedMatrix(dim=8, rank=2, key=k) for k in (3, 3, 4))
         assert np.array_equal(first.target, again.target)

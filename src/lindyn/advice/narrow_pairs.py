@@ -16,6 +16,8 @@ import numpy as np
 
 from lindyn.prediction.spectra import SpikedSpectrum
 from lindyn.solutions.balanced import step
+from lindyn.support.linalg import bartlett
+from lindyn.support.randomness import stream
 
 _GROUPS, _GROUP_ROWS = 24, 400  # of the bulk: at most so many groups, and about so many rows in all
 
@@ -67,7 +69,7 @@ def narrow_curves(
         >>> bool(curves.signal_modes[1, 0] > 0.99 * spectrum.outliers[0])
         True
     """
-    rows = _draw(spectrum, width, np.random.default_rng(seed), draws)
+    rows = _draw(spectrum, width, stream("seed", seed, "starts"), draws)
     d_out, d_in = spectrum.shape
     q = math.sqrt(2 * threshold / d_in) * rows.start
     p = np.zeros_like(q)
@@ -133,6 +135,4 @@ def _group(count: int, width: int, rng: np.random.Generator, draws: int) -> np.n
     """Rows with the Gram matrix of `count` rows of N(0, 1) entries: those rows, or Bartlett's triangle (1.4)."""
     if count <= width:
         return rng.standard_normal((draws, count, width))
-    rows = np.triu(rng.standard_normal((draws, width, width)), 1)
-    rows[:, range(width), range(width)] = np.sqrt(rng.chisquare(count - np.arange(width, dtype=float), (draws, width)))
-    return rows
+    return np.swapaxes(bartlett(width, count, rng, (draws,)), 1, 2)

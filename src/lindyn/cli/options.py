@@ -136,15 +136,6 @@ def has_law(typed: set[str]) -> tuple[tuple[bool, str], tuple[bool, str]]:
     )
 
 
-def keys_of(seed: int) -> list[np.random.Generator]:
-    """Return independent generators for the task and for the weights."""
-    import numpy as np
-
-    from lindyn.support import checks
-
-    return np.random.default_rng(checks.integer("seed", seed, at_least=0)).spawn(2)
-
-
 def shape_of(dim: int | None, rows: int | None, columns: int | None) -> tuple[int, int]:
     """Return (d_out, d_in) from --dim or --rows and --columns."""
     from lindyn.support import checks
@@ -224,7 +215,7 @@ def drawn_task(
     spectrum: str = "sampled",
     noise: float,
     scale: float,
-    key: np.random.Generator,
+    key: int,
     dtype: str,
 ) -> SpikedMatrix:
     """Return the task that the options describe, drawn."""

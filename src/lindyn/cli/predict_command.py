@@ -127,9 +127,9 @@ def _sampled(
     from lindyn.networks import TwoLayer
     from lindyn.support import checks
 
-    task_key, net_key = o.keys_of(seed)
-    task = o.drawn_task(shape, singular_values=singular_values, key=task_key, dtype=dtype, **signal)
-    net = TwoLayer.parametrized(shape, law, net_key, dtype=checks.precision("dtype", dtype))
+    key = checks.integer("seed", seed, at_least=0)
+    task = o.drawn_task(shape, singular_values=singular_values, key=key, dtype=dtype, **signal)
+    net = TwoLayer.parametrized(shape, law, key, dtype=checks.precision("dtype", dtype))
     run, replay = run_and_replay(Mixed.matching(net), task, GradientDescent(**training), "closed-form", save_every, [])
     values = np.linalg.svd(task.reference(), compute_uv=False)
     values = values[values > values[0] * max(shape) * np.finfo(values.dtype).eps]

@@ -96,17 +96,17 @@ def simulate(
     _check_options(typed, dynamics=dynamics, method=method, spectrum=spectrum)
     recorded = _recorded(observables, formula)
     output.prepare_folder(out, force)
-    task_key, net_key = o.keys_of(seed)
+    key = checks.integer("seed", seed, at_least=0)
     task, known = _task(
         target, signal,
         lambda: o.drawn_task(
             o.shape_of(dim, rows, columns), rank=rank, singular_values=singular_values, spectrum=spectrum, noise=noise,
-            scale=scale, key=task_key, dtype=dtype,
+            scale=scale, key=key, dtype=dtype,
         ),
         checks.precision("dtype", dtype),
     )  # fmt: skip
     law = o.law_of(task.shape, variance_exponent, width_exponent, variance, width)
-    net = TwoLayer.parametrized(task.shape, law, net_key, dtype=checks.precision("dtype", dtype))
+    net = TwoLayer.parametrized(task.shape, law, key, dtype=checks.precision("dtype", dtype))
     run, replay, laid_over = _run(
         net, task, dynamics, method, formula, save_every, recorded,
         learning_rate=o.rate_of(learning_rate), steps=steps, order=order, momentum=momentum, weight_decay=weight_decay,

@@ -21,6 +21,7 @@ from lindyn.solutions.learning_rates import figure2_rate
 from lindyn.support import checks
 from lindyn.support.labels import OF_CELLS
 from lindyn.support.precision import working_precision
+from lindyn.support.randomness import stream
 
 SIMULATED = ("descend", "formula")
 
@@ -152,7 +153,7 @@ def _simulated(
 
     def starts(chosen: np.ndarray) -> Iterator[Cell]:
         for k in chosen:
-            key = np.random.default_rng([seed, *entropy[k].tolist()])
+            key = stream("seeds", seed, "cells", *entropy[k].tolist())
             net = TwoLayer.gaussian(settings.shape, int(width[k]), variance[k], key=key)
             yield Cell(dtype.type(rate[k]), _layers(net, padded[k], dtype), _twin(net, dtype))
 

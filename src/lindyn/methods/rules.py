@@ -14,7 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from lindyn.support.linalg import haar_frame
 from lindyn.support.precision import working_precision
+from lindyn.support.randomness import stream
 
 
 class Embedding(NamedTuple):
@@ -50,9 +52,9 @@ def probe_equivariance(rule: optax.GradientTransformation) -> Embedding:
 
 
 def _deviation(rule: optax.GradientTransformation, size: float) -> float:
-    rng = np.random.default_rng(0)
+    rng = stream("key", 0, "probe")
     r, w, d_in, d_out = 5, 9, 3, 2
-    q = np.linalg.qr(rng.standard_normal((w, r)))[0].T
+    q = haar_frame(w, r, rng).T
 
     def draw(scale: float) -> dict[str, np.ndarray]:
         return {"w1": scale * rng.standard_normal((r, d_in)), "w2": scale * rng.standard_normal((d_out, r))}

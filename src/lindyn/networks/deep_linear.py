@@ -34,6 +34,7 @@ from lindyn.solutions.scalar_nets import sufficient_words
 from lindyn.solutions.words import Words
 from lindyn.support import checks
 from lindyn.support.precision import result_dtype
+from lindyn.support.randomness import Seed, stream
 
 DEFAULT_TOLERANCE = 1e-6
 # ratios s/τ at which the words of a network are tried: beyond both ends the error no longer grows
@@ -89,7 +90,7 @@ class DeepLinear(Network):
         depth: int | None = None,
         width: int | tuple[int, ...] | None = None,
         variance: float | tuple[float, ...],
-        key: checks.Seed = 0,
+        key: Seed = 0,
         tolerance: float = DEFAULT_TOLERANCE,
         generations: int | None = None,
         longest: tuple[float, float] | None = None,
@@ -131,7 +132,7 @@ class DeepLinear(Network):
         depth: int,
         variance_exponent: float,
         width_exponent: float,
-        key: checks.Seed = 0,
+        key: Seed = 0,
         **options: Any,
     ) -> DeepLinear:
         """Draw a Gaussian network at a point of the phase diagram: σ² = d^γ_σ², w = d^γ_w, d = √(d_out d_in).
@@ -160,7 +161,7 @@ class DeepLinear(Network):
     def parametrized(
         shape: Shape,
         law: DeepParametrization,
-        key: checks.Seed = 0,
+        key: Seed = 0,
         *,
         tolerance: float = DEFAULT_TOLERANCE,
         generations: int | None = None,
@@ -189,7 +190,7 @@ class DeepLinear(Network):
         dtype = checks.precision("dtype", dtype)
         if law.depth == 2:
             return _of_two_layers(TwoLayer.parametrized((d_out, d_in), law.two_layers(), key, dtype=dtype))
-        rng = checks.generator("key", key)
+        rng = stream("key", key, "weights")
         sizes = (d_in, *law.widths, d_out)
         deviations = tuple(u * math.sqrt(v) for u, v in zip(law.units, law.variances, strict=True))
         if law.distribution == "normal":
@@ -215,7 +216,7 @@ class DeepLinear(Network):
 
     @staticmethod
     def pytorch_default(
-        shape: Shape, *, depth: int | None = None, width: Any = None, key: checks.Seed = 0, **options: Any
+        shape: Shape, *, depth: int | None = None, width: Any = None, key: Seed = 0, **options: Any
     ) -> DeepLinear:
         """Draw the weights that `torch.nn.Linear` layers without bias start from.
 
@@ -227,9 +228,7 @@ class DeepLinear(Network):
         return DeepLinear.parametrized(shape, law, key, **options)
 
     @staticmethod
-    def ntk(
-        shape: Shape, *, depth: int | None = None, width: Any = None, key: checks.Seed = 0, **options: Any
-    ) -> DeepLinear:
+    def ntk(shape: Shape, *, depth: int | None = None, width: Any = None, key: Seed = 0, **options: Any) -> DeepLinear:
         """Draw a network in NTK parametrisation: lazy when wide.
 
         Examples:
@@ -240,7 +239,7 @@ class DeepLinear(Network):
 
     @staticmethod
     def mean_field(
-        shape: Shape, *, depth: int | None = None, width: Any = None, key: checks.Seed = 0, **options: Any
+        shape: Shape, *, depth: int | None = None, width: Any = None, key: Seed = 0, **options: Any
     ) -> DeepLinear:
         """Draw a network in mean-field parametrisation: a threshold that does not depend on the width.
 
@@ -254,9 +253,7 @@ class DeepLinear(Network):
         )
 
     @staticmethod
-    def mup(
-        shape: Shape, *, depth: int | None = None, width: Any = None, key: checks.Seed = 0, **options: Any
-    ) -> DeepLinear:
+    def mup(shape: Shape, *, depth: int | None = None, width: Any = None, key: Seed = 0, **options: Any) -> DeepLinear:
         """Draw a network in maximal-update parametrisation, for SGD.
 
         Examples:
@@ -318,7 +315,7 @@ class DeepLinear(Network):
         gain: float = 1.0,
         output_scale: float = 1.0,
         end_variance: float | None = None,
-        key: checks.Seed = 0,
+        key: Seed = 0,
         dtype: Any = np.float64,
     ) -> DeepLinear:
         """Make a network with orthogonal hidden layers, W_l = √g·orthogonal: exact with d_in + d_out hidden units.
@@ -474,7 +471,7 @@ class DeepLinear(Network):
         """Return this network with other layers, as a run leaves them."""
         return replace(super().trained(layers), tolerance=None)
 
-    def weights(self, key: checks.Seed | None = None) -> tuple[np.ndarray, ...]:
+    def weights(self, key: Seed | None = None) -> tuple[np.ndarray, ...]:
         """Return the full layers W_1, …, W_L, in the user's units, with what lies beyond the reached directions.
 
         Known for given weights. A sampled network is held reduced only: a `key` then draws uniformly random frames and
@@ -487,7 +484,7 @@ class DeepLinear(Network):
             return super().weights(key)
         frames = tuple(self._known_frames(key))
         spans = tuple(np.eye(r) if q is None else q for q, r in zip(frames, self.reduced_widths, strict=True))
-        rng = checks.generator("key", 0 if key is None else key)
+        rng = stream("key", 0 if key is None else key, "rest")
         rest = self.recipe.beyond(self.words, self.recipe.reach(self.words), spans, rng)
         full = []
         for layer, below, above, more, unit in zip(

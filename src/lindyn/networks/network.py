@@ -18,6 +18,8 @@ import psutil
 from jaxtyping import Float
 
 from lindyn.support import checks
+from lindyn.support.linalg import haar_frame
+from lindyn.support.randomness import Seed, stream
 from lindyn.support.values import Value
 
 
@@ -155,7 +157,7 @@ class Network(Value, abc.ABC):
         frames = tuple(frame if kept else None for frame, kept in zip(self.frames, same, strict=True))
         return replace(self, layers=tuple(layers), frames=frames)
 
-    def weights(self, key: checks.Seed | None = None) -> tuple[np.ndarray, ...]:
+    def weights(self, key: Seed | None = None) -> tuple[np.ndarray, ...]:
         """Return the full layers W_1, …, W_L, in the user's units.
 
         Known for given weights and where the reduced layers are the layers. A wider sampled network is held reduced
@@ -171,7 +173,7 @@ class Network(Value, abc.ABC):
                 own[k], own[k + 1] = frame.T @ own[k], own[k + 1] @ frame
         return tuple(own)
 
-    def _known_frames(self, key: checks.Seed | None) -> list[np.ndarray | None]:
+    def _known_frames(self, key: Seed | None) -> list[np.ndarray | None]:
         """Return the frame of each hidden layer, drawn where it is not known; None for the identity."""
         sizes = zip(self.frames, self.widths, self.reduced_widths, strict=True)
         unknown = [frame is None and width > held for frame, width, held in sizes]
@@ -187,16 +189,13 @@ class Network(Value, abc.ABC):
             )
         pairs = [(w, r) for w, r, draw in zip(self.widths, self.reduced_widths, unknown, strict=True) if draw]
         require_memory("width", widest, sum(3 * w * r * 8 for w, r in pairs), "the full weights")
-        rng = checks.generator("key", key)
+        rng = stream("key", key, "frame")
         drawn = zip(self.frames, self.widths, self.reduced_widths, unknown, strict=True)
-        return [self._draw_frame(width, held, rng) if draw else frame for frame, width, held, draw in drawn]
+        return [
+            haar_frame(width, held, rng).T.astype(self.dtype) if draw else frame for frame, width, held, draw in drawn
+        ]
 
-    def _draw_frame(self, width: int, held: int, rng: np.random.Generator) -> np.ndarray:
-        """Draw orthonormal rows, uniformly: QR of a Gaussian matrix with the signs of R's diagonal taken out."""
-        q, r = np.linalg.qr(rng.standard_normal((width, held)))
-        return (q * np.sign(np.diag(r))).T.astype(self.dtype)
-
-    def unreduced(self, key: checks.Seed | None = None) -> Self:
+    def unreduced(self, key: Seed | None = None) -> Self:
         """Return the same network held as its full weights, for update rules that need them."""
         if self.reduced_widths == self.widths:
             return self

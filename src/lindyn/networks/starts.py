@@ -11,6 +11,8 @@ from jaxtyping import Float
 
 from lindyn.networks.two_layer import TwoLayer
 from lindyn.support import checks
+from lindyn.support.linalg import haar_frame
+from lindyn.support.randomness import Seed, stream
 
 Form = Literal["auto", "two-sided", "one-sided", "narrow"]
 Side = Literal["in", "out"]
@@ -68,7 +70,7 @@ def mixed_weights(
     form: Form = "auto",
     side: Side | None = None,
     start: Any = None,
-    key: checks.Seed = 0,
+    key: Seed = 0,
 ) -> tuple[Float[np.ndarray, "w d_in"], Float[np.ndarray, "d_out w"], StartReport]:
     """Return W1 and W2 that start training at a wanted threshold τ, in the form that the shapes allow.
 
@@ -111,7 +113,7 @@ def mixed_weights(
     checks.choice("form", form, FORMS)
     if side is not None:
         checks.choice("side", side, ("in", "out"))
-    rng = checks.generator("key", key)
+    rng = stream("key", key, "starts")
     if start is not None:
         start = checks.array("start", start, 2, dtype=np.float64, shape=(d_out, d_in))
     chosen, larger = _choose(form, side, d_out, d_in, width)
@@ -120,7 +122,7 @@ def mixed_weights(
     else:
         units = min(width, d_in if larger == "in" else d_out)
         net = TwoLayer.balanced((d_out, d_in), threshold=tau, width=units, side=larger, start=start, key=rng)
-    frame = _orthonormal_rows(net.reduced_width, width, rng)
+    frame = haar_frame(width, net.reduced_width, rng).T
     report = StartReport(
         form=chosen,
         side="both" if chosen == "two-sided" else larger,
@@ -133,7 +135,7 @@ def mixed_weights(
 
 
 def lora_weights(
-    shape: int | tuple[int, int], rank: int, *, threshold: float, scale: float = 1.0, key: checks.Seed = 0
+    shape: int | tuple[int, int], rank: int, *, threshold: float, scale: float = 1.0, key: Seed = 0
 ) -> tuple[Float[np.ndarray, "r d_in"], Float[np.ndarray, "d_out r"], StartReport]:
     """Return A and B = 0 of a LoRA layer ΔW = s·BA with a wanted threshold: A = √(2τ/s)·(r orthonormal rows).
 
@@ -186,9 +188,3 @@ def _choose(form: str, side: Side | None, d_out: int, d_in: int, width: int) -> 
     raise checks.InvalidArgument(
         "width", f"be {bound} {sizes} for the {form} form", f"it is {width}", "or use another `form`"
     )
-
-
-def _orthonormal_rows(rows: int, columns: int, rng: np.random.Generator) -> np.ndarray:
-    """Uniformly random matrix with orthonormal rows."""
-    q, r = np.linalg.qr(rng.standard_normal((columns, rows)))
-    return (q * np.sign(np.diag(r))).T

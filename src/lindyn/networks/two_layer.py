@@ -17,8 +17,9 @@ from jaxtyping import Float
 
 from lindyn.networks.laws import Parametrization, exponents, lora, pytorch_default, standard
 from lindyn.networks.network import Network, require_memory
-from lindyn.support import checks
+from lindyn.support import checks, linalg
 from lindyn.support.precision import result_dtype
+from lindyn.support.randomness import Seed, stream
 
 Shape = int | tuple[int, int]
 
@@ -92,7 +93,7 @@ class TwoLayer(Network):
         shape: Shape,
         width: int,
         variance: float | None = None,
-        key: checks.Seed = 0,
+        key: Seed = 0,
         *,
         variance_in: float | None = None,
         variance_out: float | None = None,
@@ -100,8 +101,8 @@ class TwoLayer(Network):
     ) -> TwoLayer:
         """Draw iid N(0, σ²) weights at any width from 1 up, exactly in law.
 
-        For w ≥ n the reduced factor is the Bartlett factor of a Wishart matrix: σ times a lower triangle of
-        N(0, 1) entries with diagonal √χ²(w − i), i = 0 … n − 1. For w < n the weights themselves are drawn.
+        For w > n the reduced factor is the Bartlett factor of a Wishart matrix: σ times a lower triangle of
+        N(0, 1) entries with diagonal √χ²(w − i), i = 0 … n − 1. For w ≤ n the weights themselves are drawn.
 
         Args:
             shape: (d_out, d_in), or d.
@@ -139,7 +140,7 @@ class TwoLayer(Network):
         shape: Shape,
         variance_exponent: float,
         width_exponent: float,
-        key: checks.Seed = 0,
+        key: Seed = 0,
         *,
         dtype: Any = np.float64,
     ) -> TwoLayer:
@@ -154,7 +155,7 @@ class TwoLayer(Network):
         return TwoLayer.parametrized(shape, law, key, dtype=dtype)
 
     @staticmethod
-    def parametrized(shape: Shape, law: Parametrization, key: checks.Seed = 0, *, dtype: Any = np.float64) -> TwoLayer:
+    def parametrized(shape: Shape, law: Parametrization, key: Seed = 0, *, dtype: Any = np.float64) -> TwoLayer:
         """Draw the weights of a parametrisation (see `lindyn.parametrizations`).
 
         Gaussian weights come at any width; uniform ones are drawn in full and reduced, so they must fit in memory.
@@ -166,7 +167,7 @@ class TwoLayer(Network):
         """
         d_out, d_in = checks.matrix_shape("shape", shape)
         dtype = checks.precision("dtype", dtype)
-        rng = checks.generator("key", key)
+        rng = stream("key", key, "weights")
         u_in, u_out = law.units
         deviations = u_in * math.sqrt(law.variance_in), u_out * math.sqrt(law.variance_out)
         if law.distribution == "normal":
@@ -184,7 +185,7 @@ class TwoLayer(Network):
         )
 
     @staticmethod
-    def pytorch_default(shape: Shape, width: int, key: checks.Seed = 0, *, dtype: Any = np.float64) -> TwoLayer:
+    def pytorch_default(shape: Shape, width: int, key: Seed = 0, *, dtype: Any = np.float64) -> TwoLayer:
         """Draw the weights that two `torch.nn.Linear` layers without bias start from.
 
         Examples:
@@ -254,7 +255,7 @@ class TwoLayer(Network):
         width: int,
         side: Literal["in", "out"] = "in",
         start: Any = None,
-        key: checks.Seed = 0,
+        key: Seed = 0,
         dtype: Any = np.float64,
     ) -> TwoLayer:
         """Make a λ-balanced start, W1W1ᵀ − W2ᵀW2 = ±2τ I_w (+ for side "in"), of any width up to the side's size.
@@ -280,8 +281,8 @@ class TwoLayer(Network):
         Examples:
             >>> import numpy as np
             >>> net = TwoLayer.balanced((4, 5), threshold=0.5, width=3)
-            >>> np.round(net.w1 @ net.w1.T - net.w2.T @ net.w2, 12).tolist()
-            [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+            >>> bool(np.allclose(net.w1 @ net.w1.T - net.w2.T @ net.w2, np.eye(3)))
+            True
         """
         checks.choice("side", side, ("in", "out"))
         tau = checks.number("threshold", threshold, at_least=0)
@@ -302,16 +303,15 @@ class TwoLayer(Network):
             u, s, vt, rank = np.zeros((d_out, 0)), np.zeros(0), np.zeros((0, d_in)), 0
         else:
             u, s, vt = np.linalg.svd(start, full_matrices=False)
-            rank = int(np.sum(s > s[0] * max(d_out, d_in) * np.finfo(s.dtype).eps))
+            rank = linalg.numerical_rank(s, start.shape)
         if rank > width:
             raise checks.InvalidArgument("width", f"be at least the rank {rank} of `start`", f"it is {width}")
         psi = np.hypot(s[:rank], tau)
         w1, w2 = np.zeros((width, d_in)), np.zeros((d_out, width))
         w1[:rank] = np.sqrt(psi + tau)[:, None] * vt[:rank]
         w2[:, :rank] = u[:, :rank] * (s[:rank] / np.sqrt(psi + tau))
-        free = checks.generator("key", key).standard_normal((d_in, width - rank))
-        basis = np.linalg.qr(np.concatenate([vt[:rank].T, free], axis=1))[0]
-        w1[rank:] = math.sqrt(2 * tau) * basis[:, rank:].T
+        free = linalg.haar_frame(d_in, width - rank, stream("key", key, "directions"), beside=vt[:rank].T)
+        w1[rank:] = math.sqrt(2 * tau) * free.T
         return TwoLayer.holding((w1.astype(dtype), w2.astype(dtype)), (width,), tau, "λ-balanced, side 'in'")
 
     @staticmethod
@@ -322,7 +322,7 @@ class TwoLayer(Network):
         scale: float = 1.0,
         variance: float | None = None,
         rate_ratio: float = 1.0,
-        key: checks.Seed = 0,
+        key: Seed = 0,
         dtype: Any = np.float64,
     ) -> TwoLayer:
         """Draw a LoRA start ΔW = s·BA with B = 0; A is uniform of variance 1/(3 d_in), the default, or Gaussian.
@@ -443,7 +443,7 @@ class TwoLayer(Network):
             return math.inf
         return float(np.linalg.norm((m * j) @ m - tau2 * np.diag(j))) / size
 
-    def weights(self, key: checks.Seed | None = None) -> tuple[np.ndarray, ...]:
+    def weights(self, key: Seed | None = None) -> tuple[np.ndarray, ...]:
         """Return the full W1 (w, d_in) and W2 (d_out, w), in the user's units.
 
         Known for given weights and for w ≤ d_in + d_out. A wider sampled network has a reduced factor only: a
@@ -461,13 +461,9 @@ class TwoLayer(Network):
 
 
 def _bartlett(d_in: int, d_out: int, width: int, rng: np.random.Generator) -> np.ndarray:
-    """Rows of V for iid N(0, 1) weights: the weights themselves if w < n, else a Bartlett factor (1.4)."""
+    """Rows of V for iid N(0, 1) weights: the weights themselves if w ≤ n, else a Bartlett factor (1.4)."""
     n = d_in + d_out
-    if width < n:
-        return rng.standard_normal((n, width))
-    rows = np.tril(rng.standard_normal((n, n)), -1)
-    np.fill_diagonal(rows, np.sqrt(rng.chisquare(width - np.arange(n, dtype=np.float64))))
-    return rows
+    return rng.standard_normal((n, width)) if width <= n else linalg.bartlett(n, width, rng)
 
 
 def _shape_and_start(shape: Shape | None, start: Any) -> tuple[int, int, Any]:

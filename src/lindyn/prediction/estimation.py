@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lindyn.support import checks
+from lindyn.support.linalg import marchenko_pastur_median, rounding_floor
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-_NODES = 20_000
 _TRACY_WIDOM_99 = 2.02345  # 99 % quantile of the Tracy–Widom law of real matrices
+_median = lru_cache(maxsize=64)(marchenko_pastur_median)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,19 +68,19 @@ def estimate_spectrum(target: Any, noise: float | None = None) -> SpectrumEstima
         >>> task = ld.SpikedMatrix(shape=(150, 250), singular_values=[90.0, 60.0], noise=2.0, key=0)
         >>> found = estimate_spectrum(task.target)
         >>> round(found.noise, 2), found.signal.round(0).tolist()
-        (1.99, [92.0, 61.0])
+        (2.0, [92.0, 61.0])
     """
     t = checks.array("target", target, 2, dtype=np.float64)
     shape = (t.shape[0], t.shape[1])
     observed = np.linalg.svd(t, compute_uv=False)
-    rounding = observed[0] * max(shape) * np.finfo(np.float64).eps
+    rounding = rounding_floor(observed[0], shape)
     if noise is not None:
         level = checks.number("noise", noise, at_least=0)
         return _estimate(shape, observed, level, max(_limit(shape, level), rounding))
     outside = 0
     while True:
         rest = observed[outside:]
-        level = float(np.median(rest)) / _median_of_bulk(shape[0] - outside, shape[1] - outside)
+        level = float(np.median(rest)) / _median((shape[0] - outside, shape[1] - outside))
         limit = max(_limit(shape, level), rounding)
         found = int(np.sum(observed > limit))
         if found <= outside or found >= observed.size:
@@ -105,14 +106,3 @@ def _behind(outliers: np.ndarray, shape: tuple[int, int], noise: float) -> np.nd
     n, c = max(shape), min(shape) / max(shape)
     excess = (outliers / (noise * math.sqrt(n))) ** 2 - 1 - c
     return noise * math.sqrt(n) * np.sqrt((excess + np.sqrt(np.maximum(excess**2 - 4 * c, 0))) / 2)
-
-
-@lru_cache(maxsize=64)
-def _median_of_bulk(d_out: int, d_in: int) -> float:
-    """Median singular value of a noise matrix of unit entries: Marchenko–Pastur by its smooth angle (see `spectra`)."""
-    small, large = sorted((d_out, d_in))
-    c = small / large
-    phi = (np.arange(_NODES) + 0.5) * math.pi / _NODES
-    square = 1 + c + 2 * math.sqrt(c) * np.cos(phi)
-    mass = np.cumsum(np.sin(phi) ** 2 / square)  # from the upper edge down
-    return math.sqrt(large * float(np.interp(0.5, mass / mass[-1], square)))

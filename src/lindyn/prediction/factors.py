@@ -26,6 +26,7 @@ from lindyn.solutions.mixed import MixedSolution
 from lindyn.support import checks
 from lindyn.support.labels import OF_STATES
 from lindyn.support.provenance import Provenance
+from lindyn.support.randomness import Seed, stream
 from lindyn.tasks.spiked import SpikedMatrix
 
 Formula = Literal["auto", "narrow", "mixed", "flow"]
@@ -67,7 +68,7 @@ def predict_factors(
     optimizer: Any = "sgd",
     formula: Formula = "auto",
     draws: int = 8,
-    key: checks.Seed = 0,
+    key: Seed = 0,
 ) -> Trajectory:
     """Predict every singular value of A = s·W2W1 against step, under SGD on the cost (c/2)‖A − T‖_F².
 
@@ -213,7 +214,7 @@ def _refuse_other_optimizers(optimizer: Any) -> None:
 
 
 def _starts(
-    start: Any, shape: tuple[int, int] | None, scale: float, rate_ratio: float, draws: int, key: checks.Seed
+    start: Any, shape: tuple[int, int] | None, scale: float, rate_ratio: float, draws: int, key: Seed
 ) -> list[TwoLayer]:
     """The factors in the units of the plain network, one start or `draws` of a law."""
     s = checks.number("scale", scale, above=0)
@@ -234,7 +235,7 @@ def _starts(
                 "it is a law",
                 "or give `target`",
             )
-        rng = checks.generator("key", key)
+        rng = stream("key", key, "starts")
         nets = [TwoLayer.parametrized(shape, start, rng) for _ in range(checks.integer("draws", draws, at_least=2))]
         return [replace(n, threshold=_nominal_threshold(n, start)) for n in nets]
     if not isinstance(start, tuple | list) or len(start) != 2:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from lindyn.solutions.modes import mode_curve
-from lindyn.support import checks
+from lindyn.support import checks, linalg
+from lindyn.support.randomness import stream
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -52,18 +53,14 @@ def mean_signal_spectrum(shape: int | tuple[int, int], rank: int, *, scale: floa
 
 @cache
 def _mean_spectrum(d_out: int, d_in: int, k: int) -> np.ndarray:
-    rng = np.random.default_rng(0)
+    rng = stream("key", 0, "spectrum")
     draws = max(2, min(10_000, 60_000_000 // k**3))
     batch = max(1, min(draws, 4_000_000 // k**2))
     total = np.zeros(k)
     for first in range(0, draws, batch):
         count = min(batch, draws - first)
-        triangles = []
-        for d in (d_out, d_in):
-            r = np.tril(rng.standard_normal((count, k, k)), -1)
-            r[:, range(k), range(k)] = np.sqrt(rng.chisquare(d - np.arange(k, dtype=float), (count, k)))
-            triangles.append(r)
-        total += np.linalg.svd(triangles[0].transpose(0, 2, 1) @ triangles[1], compute_uv=False).sum(axis=0)
+        left, right = (linalg.bartlett(k, d, rng, (count,)) for d in (d_out, d_in))
+        total += np.linalg.svd(left.transpose(0, 2, 1) @ right, compute_uv=False).sum(axis=0)
     return total / draws / math.sqrt(k)
 
 
@@ -145,19 +142,14 @@ class SpikedSpectrum:
         """Singular values of the bulk at the nodes of a quadrature, and how many of them each node stands for.
 
         The bulk is the noise on the complement of the detected directions, of shape (d_out − k, d_in − k): so the
-        energy of T is that of A* and E together (the limit alone is off by k/d). Marchenko–Pastur with
-        λ = 1 + c + 2√c cos φ has the smooth density (2/π) sin²φ/λ in φ, for which the midpoint rule converges
-        geometrically.
+        energy of T is that of A* and E together (the limit alone is off by k/d).
         """
         found = int(np.sum(self.overlaps > 0))
-        small, large = sorted(d - found for d in self.shape)
-        if small == 0 or self.noise == 0:
-            return np.zeros(1), np.full(1, float(small))
-        c = small / large
-        phi = (np.arange(_BULK_NODES) + 0.5) * math.pi / _BULK_NODES
-        square = 1 + c + 2 * math.sqrt(c) * np.cos(phi)
-        weights = (2 / _BULK_NODES) * np.sin(phi) ** 2 / square
-        return self.noise * math.sqrt(large) * np.sqrt(square), small * weights / weights.sum()
+        rest = (self.shape[0] - found, self.shape[1] - found)
+        if min(rest) == 0 or self.noise == 0:
+            return np.zeros(1), np.full(1, float(min(rest)))
+        bulk = linalg.marchenko_pastur(rest, _BULK_NODES)
+        return self.noise * bulk.values, min(rest) * bulk.shares
 
     @cached_property
     def modes(self) -> ModeSpectrum:

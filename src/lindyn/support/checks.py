@@ -14,8 +14,6 @@ from lindyn.support.precision import result_dtype
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-Seed = int | np.random.Generator
-
 
 def one_line(error: Exception) -> str:
     """Return an error's message as the end of a sentence: its first line, without a full stop."""
@@ -154,10 +152,3 @@ def precision(name: str, dtype: Any) -> np.dtype:
     if chosen not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise InvalidArgument(name, "be float32 or float64", f"it is {dtype!r}")
     return chosen
-
-
-def generator(name: str, key: Seed) -> np.random.Generator:
-    """Return a NumPy generator from a seed (a non-negative integer) or pass a generator through."""
-    if isinstance(key, np.random.Generator):
-        return key
-    return np.random.default_rng(integer(name, key, at_least=0, remedy="pass a seed or a numpy Generator"))

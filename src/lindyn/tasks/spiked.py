@@ -9,7 +9,9 @@ import numpy as np
 from jaxtyping import Float
 
 from lindyn.support import checks
+from lindyn.support.linalg import haar_frame
 from lindyn.support.precision import evaluates
+from lindyn.support.randomness import Seed, stream
 from lindyn.tasks.completion import Completion
 from lindyn.tasks.task import AnyArray, Quadratic, Task, optional_signal
 
@@ -60,7 +62,7 @@ class SpikedMatrix(Task):
         singular_values: Any = None,
         noise: float = 1.0,
         scale: float = 1.0,
-        key: checks.Seed = 0,
+        key: Seed = 0,
         dtype: Any = np.float64,
         target: Any = None,
         signal: Any = None,
@@ -78,10 +80,9 @@ class SpikedMatrix(Task):
         d_out, d_in = _one_shape(dim, shape)
         dtype = checks.precision("dtype", dtype)
         noise = checks.number("noise", noise, at_least=0)
-        rng = checks.generator("key", key)
-        truth = _draw_signal((d_out, d_in), rank, singular_values, scale, rng)
-        self.signal = truth.astype(dtype)
-        self.target = (truth + noise * rng.standard_normal((d_out, d_in))).astype(dtype)
+        truth = _draw_signal((d_out, d_in), rank, singular_values, scale, stream("key", key, "signal"))
+        error = noise * stream("key", key, "noise").standard_normal((d_out, d_in))
+        self.signal, self.target = truth.astype(dtype), (truth + error).astype(dtype)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -117,7 +118,7 @@ class SpikedMatrix(Task):
         """Return 1."""
         return 1.0
 
-    def observe(self, fraction: float, key: checks.Seed = 0) -> Completion:
+    def observe(self, fraction: float, key: Seed = 0) -> Completion:
         """Return the task of completing this matrix from a random fraction of its entries.
 
         Examples:
@@ -128,7 +129,7 @@ class SpikedMatrix(Task):
         if fraction > 1:
             raise checks.InvalidArgument("fraction", "be at most 1", f"it is {fraction:g}")
         count = max(1, round(fraction * self.target.size))
-        chosen = checks.generator("key", key).choice(self.target.size, count, replace=False)
+        chosen = stream("key", key, "entries").choice(self.target.size, count, replace=False)
         observed = np.zeros(self.target.size, bool)
         observed[chosen] = True
         return Completion(self.target, observed.reshape(self.shape), signal=self.signal)
@@ -153,5 +154,5 @@ def _draw_signal(
         raise checks.InvalidArgument("singular_values", "be non-negative", f"the smallest is {s.min():g}")
     if s.size > min(shape):
         raise checks.InvalidArgument("singular_values", f"hold at most {min(shape)} values", f"it holds {s.size}")
-    left, right = (np.linalg.qr(rng.standard_normal((n, s.size)))[0] for n in shape)
+    left, right = (haar_frame(n, s.size, rng) for n in shape)
     return scale * (left * s) @ right.T

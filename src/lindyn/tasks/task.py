@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 
 from lindyn.support import checks
 from lindyn.support.precision import evaluates, working_precision
+from lindyn.support.randomness import stream
 
 AnyArray = Array | np.ndarray
 
@@ -91,7 +92,7 @@ class Task(eqx.Module):
 @jax.jit
 def _largest_curvature(task: Any, at: Any) -> Any:
     """Power iteration on the Hessian-vector product."""
-    direction = jnp.asarray(np.random.default_rng(0).standard_normal(at.shape), at.dtype)
+    direction = jnp.asarray(stream("key", 0, "curvature").standard_normal(at.shape), at.dtype)
 
     def step(_: int, pair: tuple[Any, Any]) -> tuple[Any, Any]:
         v = pair[0] / jnp.maximum(jnp.linalg.norm(pair[0]), jnp.finfo(at.dtype).tiny)
