@@ -35,7 +35,8 @@ class TestSpikedMatrix:
     def test_given_singular_values_come_with_uniform_singular_vectors(self):
         """Entries of a singular vector have the law of a normalised Gaussian, of either sign."""
         signals = np.array([ld.SpikedMatrix(shape=(3, 4), singular_values=[1.0], key=k).signal for k in range(1500)])
-        g, h = (np.random.default_rng(0).standard_normal((n, 1500)) for n in (3, 4))
+        rng = np.random.default_rng(0)
+        g, h = (rng.standard_normal((n, 1500)) for n in (3, 4))
         theirs = np.einsum("ik,jk->kij", g / np.linalg.norm(g, axis=0), h / np.linalg.norm(h, axis=0))
         for i, j in [(0, 0), (2, 3)]:
             assert scipy.stats.ks_2samp(signals[:, i, j], theirs[:, i, j]).pvalue > 0.005
