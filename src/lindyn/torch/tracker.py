@@ -18,7 +18,7 @@ from lindyn.inspection.records import OF_MODES, OF_PAIRS, RECORD, crossings, loa
 from lindyn.networks.live_layers import entry_deviation, numbers, share_memory, stored
 from lindyn.networks.pair_modes import FactorModes, factor_modes, imbalance_drift, share_outside_rows
 from lindyn.support import checks, storage
-from lindyn.torch.learning_rates import RateSums
+from lindyn.torch.rate_sums import RateSums
 
 try:
     import torch
