@@ -14,6 +14,8 @@ import pytest
 from distributed import Client
 
 import lindyn as ld
+from helpers.damage import DAMAGES, contents
+from helpers.killed_diagrams import SETTINGS, made_up
 from lindyn import plots
 from lindyn.diagrams import DamagedWarning, DiagramSettings, load_diagram, phase_diagram
 from lindyn.diagrams.chunks import Work
@@ -102,25 +104,6 @@ def test_a_full_disk_is_one_sentence_and_keeps_what_is_stored(tmp_path, whole):
     assert status[:, 0].tolist() == [1, 0, 0]
     phase_diagram(SMALL, path=tmp_path / "d.zarr")
     assert load_diagram(tmp_path / "d.zarr").equals(whole)
-
-
-@pytest.mark.parametrize("damage", ["flipped", "cut", "lost"])
-@pytest.mark.slow
-def test_a_damaged_chunk_is_noticed_and_computed_again(tmp_path, whole, damage):
-    path = tmp_path / "d.zarr"
-    phase_diagram(SMALL, path=path)
-    chunk = path / "stable_rank" / "c" / "0" / "0" / "1" / "0"
-    data = bytearray(chunk.read_bytes())
-    if damage == "lost":
-        chunk.unlink()
-    else:
-        data[len(data) // 2] ^= 0x10
-        chunk.write_bytes(data if damage == "flipped" else data[: len(data) // 2])
-    with pytest.raises(ld.InvalidArgument, match="damaged; run it again"):
-        load_diagram(path)
-    with pytest.warns(DamagedWarning, match="1 of 3 parts"):
-        phase_diagram(SMALL, path=path)
-    assert load_diagram(path).equals(whole)
 
 
 @pytest.mark.slow
@@ -257,3 +240,65 @@ def test_engines_that_cannot_be_are_refused_and_leave_nothing_behind(tmp_path):
         with pytest.raises(ld.InvalidArgument, match=f"`{name}`"):
             phase_diagram(SMALL, path=tmp_path / "out" / "d.zarr", **arguments)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_each_of_100_random_damages_is_named_and_mended_on_resume_with_the_same_bytes(tmp_path, monkeypatch):
+    """Of flipped bits, files cut short or lost, arrays, coordinates and attributes lost, chunks exchanged."""
+    monkeypatch.setattr(Work, "compute", made_up)
+    path = tmp_path / "d.zarr"
+    phase_diagram(SETTINGS, path=path)
+    held = contents(path)
+    rng = np.random.default_rng(0)
+    for number in range(100):
+        place = DAMAGES[number % len(DAMAGES)](rng, path).relative_to(path).as_posix()
+        with pytest.raises(ld.InvalidArgument, match=r"damaged: .*; run it again to mend them") as refusal:
+            load_diagram(path)
+        assert place in str(refusal.value), f"{number}: {place}"
+        with pytest.warns(DamagedWarning, match=r"parts of .* are damaged and are computed again: "):
+            phase_diagram(SETTINGS, path=path)
+        assert contents(path) == held, f"{number}: {place}"
+
+
+@pytest.mark.slow
+def test_kill_9_at_20_moments_shows_nowhere_after_resuming(tmp_path):
+    command = [sys.executable, "-m", "helpers.killed_diagrams", tmp_path, "0"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    lines = done.stdout.strip().splitlines()
+    assert len(lines) == 20, done.stderr
+    for line in lines:
+        assert "killed True, resumed True, same bytes True, left behind []" in line
+
+
+def test_a_cell_without_numbers_is_never_stored_as_done(tmp_path, monkeypatch):
+    def with_a_hole(work, settings, lanes):
+        found = made_up(work, settings, lanes)
+        found["descend"]["train_error"][1] = np.nan
+        return found
+
+    monkeypatch.setattr(Work, "compute", with_a_hole)
+    phase_diagram(SETTINGS, path=tmp_path / "d.zarr")
+    diagram = load_diagram(tmp_path / "d.zarr").isel(source=0)
+    assert diagram["status"].values[:, :, 1].tolist() == [[2] * 2] * 2
+    assert (diagram["status"].values[:, :, [0, 2]] == 1).all()
+    assert set(diagram["reason"].values[:, :, 1].ravel()) == {"its train_error is not finite"}
+
+
+def test_a_refused_cluster_or_unit_leaves_nothing_on_disk(tmp_path, monkeypatch):
+    with pytest.raises(ld.InvalidArgument, match="`dask` must be the address of a running scheduler"):
+        phase_diagram(SETTINGS, path=tmp_path / "n1" / "n2" / "d.zarr", dask="nonsense")
+
+    def refuse(work, settings, lanes):
+        raise ld.InvalidArgument("rank", "be lower", "it is not")
+
+    monkeypatch.setattr(Work, "compute", refuse)
+    with pytest.raises(ld.InvalidArgument, match="`rank` must be lower"):
+        phase_diagram(SETTINGS, path=tmp_path / "n1" / "n2" / "d.zarr")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_not_settings_is_refused():
+    for wrong in ("figure2", None, {"rank": 5}):
+        with pytest.raises(ld.InvalidArgument, match="`settings` must be DiagramSettings"):
+            phase_diagram(wrong)

@@ -12,6 +12,7 @@ import zarr
 
 import lindyn as ld
 from helpers.damage import DAMAGES, contents, mend
+from lindyn.diagrams import load_diagram, load_points
 from lindyn.inspection.records import OF_MODES, OF_PAIRS, RECORD, load_tracking, tracking_dataset
 from lindyn.simulation.observables import Observable
 from lindyn.support import storage
@@ -88,14 +89,14 @@ def test_other_tools_open_a_store_without_a_warning(run, tmp_path):
 
 def test_each_kind_of_store_is_refused_by_the_readers_of_the_others_and_told_apart(run, tmp_path):
     stores = whole_stores(tmp_path, run)
-    for load in (load_tracking,):
+    for load in (load_tracking, load_diagram, load_points):
         with pytest.raises(ld.InvalidArgument, match=r"holds a trajectory; read it with lindyn\.Trajectory\.load"):
             load(stores["trajectory"][0])
     with pytest.raises(ld.InvalidArgument, match=r"record of a tracker; read it with lindyn\.inspection\.load_track"):
         ld.Trajectory.load(stores["tracker"][0])
 
 
-@pytest.mark.parametrize("load", [ld.Trajectory.load, load_tracking])
+@pytest.mark.parametrize("load", [ld.Trajectory.load, load_tracking, load_diagram, load_points])
 def test_what_is_no_store_is_refused_in_a_sentence(load, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("text")

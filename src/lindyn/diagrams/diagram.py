@@ -65,12 +65,18 @@ def phase_diagram(
         >>> phase_diagram(settings)["min_test_error"].sizes["width_exponent"]
         3
     """
+    if not isinstance(settings, DiagramSettings):
+        raise InvalidArgument(
+            "settings", "be DiagramSettings", f"it is {settings!r:.60}", "call `figure2()` for the published ones"
+        )
     engine = choose_engine(settings, workers=workers, dask=dask, lanes=lanes)
     with MemoryStore(settings) if path is None else DiskStore(settings, path) as store:
-        pending = list(store.pending())
-        if pending:
-            with engine, Progress("phase diagram", len(pending), progress) as bar:
-                _fill(settings, store, pending, engine, bar)
+        if any(store.pending()):
+            with engine:  # what keeps the engine from starting leaves no folder behind
+                store.prepare()
+                pending = list(store.pending())
+                with Progress("phase diagram", len(pending), progress) as bar:
+                    _fill(settings, store, pending, engine, bar)
         return with_theory(store.dataset)
 
 

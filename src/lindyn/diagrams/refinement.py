@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +12,15 @@ import numpy as np
 from lindyn._version import __version__
 from lindyn.diagrams.settings import DiagramSettings, with_theory
 from lindyn.diagrams.sources import compute
-from lindyn.support import checks
-from lindyn.support.labels import OF_CELLS
+from lindyn.support import checks, storage
+from lindyn.support.labels import OF_CELLS, OF_GRIDS
 from lindyn.support.progress import Progress
 
 if TYPE_CHECKING:
     import xarray as xr
     from adaptive import Learner2D
 
+KIND = "refinement"
 _BATCH = 12  # cells chosen together
 _ELSEWHERE = 0.02  # weight of triangles that the contour does not cross, so that no second piece of it is missed
 
@@ -87,7 +87,7 @@ def refine(
             _tell(learner, new, quantity)
             dataset = _dataset(points, wanted)
             if folder is not None:
-                _save(dataset, folder)
+                storage.write(folder, KIND, {"": dataset}, overwrite=True)
             bar.update(len(points["reason"]))
     return _dataset(points, wanted)
 
@@ -136,58 +136,30 @@ def _tell(learner: Learner2D, points: dict[str, np.ndarray], quantity: str) -> N
 def _dataset(points: dict[str, np.ndarray], attributes: dict[str, str]) -> xr.Dataset:
     import xarray as xr
 
-    described = {
-        **OF_CELLS,
-        "variance_exponent": ("γ_σ²", "1"),
-        "width_exponent": ("γ_w", "1"),
-        "reason": ("why a cell failed", "1"),
-    }
-    variables = {
-        name: ("point", values, {"long_name": described[name][0], "units": described[name][1]})
-        for name, values in points.items()
-    }
+    labels = {**OF_GRIDS, **OF_CELLS}
+    variables = {name: ("point", values, labels[name].attributes) for name, values in points.items()}
     return with_theory(xr.Dataset(variables, attrs=attributes))
 
 
-def _save(dataset: xr.Dataset, folder: Path) -> None:
-    """Replace the folder by two renames: whenever this is cut short, a whole one is left, under one of two names."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial, before = folder.with_name(f".{folder.name}.partial"), _before(folder)
-    dataset.to_zarr(partial, mode="w", consolidated=False)
-    if folder.exists():
-        shutil.rmtree(before, ignore_errors=True)
-        folder.rename(before)
-    partial.rename(folder)
-    shutil.rmtree(before, ignore_errors=True)
-
-
-def _before(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.before")
-
-
 def load_points(path: str | Path) -> xr.Dataset:
-    """Read a refinement from its folder.
+    """Read a refinement from its folder; every part is compared with its checksum.
 
     Raises:
-        InvalidArgument: the folder holds no refinement.
+        InvalidArgument: the folder holds no refinement, or parts of it are damaged; the message names them.
     """
-    import xarray as xr
-
-    folder = Path(path)
+    (dataset,) = storage.read(path, KIND)
     try:
-        dataset = xr.open_zarr(folder if folder.exists() else _before(folder), consolidated=False, chunks=None).load()
-        json.loads(dataset.attrs["settings"])
+        storage.json_object(dataset.attrs["settings"], "settings")
+        for name in ("variance_exponent", "width_exponent", *OF_CELLS, "reason"):
+            dataset[name]
     except Exception as error:
-        must = "hold a refinement that lindyn wrote"
-        raise checks.InvalidArgument(
-            "path", must, f"{path} does not: {checks.one_line(error)}", "name another"
-        ) from error
+        raise storage.unreadable(Path(path), KIND, error) from error
     return dataset
 
 
 def _stored(folder: Path | None, wanted: dict[str, str]) -> dict[str, np.ndarray]:
     names = ["variance_exponent", "width_exponent", *OF_CELLS]
-    if folder is None or not (folder.exists() or _before(folder).exists()):
+    if folder is None or not storage.standing(folder).exists():
         return {**{name: np.zeros(0) for name in names}, "reason": np.zeros(0, dtype=object)}
     stored = load_points(folder)
     for name in ("settings", "quantity"):

@@ -1,10 +1,16 @@
-"""The store: one labelled dataset on disk, made whole at the start and filled unit by unit, so that any run resumes."""
+"""The store: one labelled dataset on disk, made whole at the start and filled unit by unit, so that any run resumes.
+
+The manifest (see support/storage) vouches for a unit once all of its chunks are written. A chunk that no longer fits
+its checksum is computed again; where the frame is damaged, metadata or coordinates, it is written anew, and the chunks
+that still fit theirs are taken over byte for byte.
+"""
 
 from __future__ import annotations
 
 import json
+import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -15,18 +21,22 @@ from lindyn._version import __version__
 from lindyn.diagrams.chunks import Unit, rows_of_a_unit
 from lindyn.diagrams.settings import DiagramSettings, with_theory
 from lindyn.diagrams.sources import Found
+from lindyn.support import storage
 from lindyn.support.checks import InvalidArgument, one_line
-from lindyn.support.labels import OF_CELLS
+from lindyn.support.labels import OF_CELLS, OF_GRIDS
 
 if TYPE_CHECKING:
     import xarray as xr
 
+KIND = "phase diagram"
 MISSING, DONE, FAILED = 0, 1, 2
-_MAY_BE_NAN = ("distance",)
+_DIMS = ("source", "seed", "width_exponent", "variance_exponent")
+_VARIABLES = (*OF_CELLS, "status", "reason")
+_MAY_BE_NAN = ("distance",)  # only the source "descend" has a formula to be compared with
 
 
 class DamagedWarning(UserWarning):
-    """Parts of a stored diagram cannot be read and are computed again; the message says how many."""
+    """Parts of a stored diagram cannot be read and are computed again; the message says how many and which."""
 
 
 def empty_dataset(settings: DiagramSettings) -> xr.Dataset:
@@ -39,24 +49,17 @@ def empty_dataset(settings: DiagramSettings) -> xr.Dataset:
         len(settings.width_exponents),
         len(settings.variance_exponents),
     )
-    dims = ("source", "seed", "width_exponent", "variance_exponent")
     variables: dict[str, Any] = {
-        name: (dims, np.full(sizes, np.nan), {"long_name": text, "units": unit})
-        for name, (text, unit) in OF_CELLS.items()
+        name: (_DIMS, np.full(sizes, np.nan), label.attributes) for name, label in OF_CELLS.items()
     }
-    meaning = {"long_name": "0 missing, 1 done, 2 failed", "units": "1"}
-    variables["status"] = (dims, np.full(sizes, MISSING, np.int8), meaning)
-    variables["reason"] = (dims, np.full(sizes, "", dtype=object), {"long_name": "why a cell failed"})
-    coordinates = {
-        "source": np.array(settings.sources, dtype=object),
+    variables["status"] = (_DIMS, np.full(sizes, MISSING, np.int8), OF_GRIDS["status"].attributes)
+    variables["reason"] = (_DIMS, np.full(sizes, "", dtype=object), OF_GRIDS["reason"].attributes)
+    coordinates: dict[str, Any] = {
+        "source": storage.as_object_array(settings.sources),
         "seed": list(settings.seeds),
-        "width_exponent": ("width_exponent", list(settings.width_exponents), {"long_name": "γ_w", "units": "1"}),
-        "variance_exponent": (
-            "variance_exponent",
-            list(settings.variance_exponents),
-            {"long_name": "γ_σ²", "units": "1"},
-        ),
     }
+    for name in ("width_exponent", "variance_exponent"):
+        coordinates[name] = (name, list(getattr(settings, f"{name}s")), OF_GRIDS[name].attributes)
     attributes = {"settings": json.dumps(settings.as_dict()), "lindyn_version": __version__}
     return xr.Dataset(variables, coords=coordinates, attrs=attributes)
 
@@ -74,6 +77,9 @@ class MemoryStore:
     def __exit__(self, *_: object) -> None:
         return None
 
+    def prepare(self) -> None:
+        """Make room for what is to be written; called once it is certain that something will be."""
+
     def units(self) -> Iterator[Unit]:
         """Yield all units of the grid."""
         rows, step = len(self.settings.width_exponents), rows_of_a_unit(self.settings)
@@ -87,21 +93,25 @@ class MemoryStore:
         yield from (u for u in self.units() if (status[:, u.seed, u.first : u.stop] == MISSING).any())
 
     def write(self, unit: Unit, found: Found) -> None:
-        """Fill one unit: the numbers, then the status that vouches for them."""
+        """Fill one unit; a cell whose numbers are not finite has failed, whatever computed it."""
         for k, source in enumerate(self.settings.sources):
             place = (k, unit.seed, slice(unit.first, unit.stop))
             for name, values in found[source].items():
                 held = self.dataset[name].values
                 held[place] = values.reshape(held[place].shape)
             reasons = self.dataset["reason"].values[place]
+            for name in OF_CELLS:
+                lost = (reasons == "") & ~np.isfinite(self.dataset[name].values[place])
+                if name not in _MAY_BE_NAN:
+                    reasons[lost] = f"its {name} is not finite"
             self.dataset["status"].values[place] = np.where(reasons == "", DONE, FAILED)
 
 
 class DiskStore(MemoryStore):
     """A diagram in a zarr folder: a chunk for each unit, so that an interrupted run loses the units in flight only.
 
-    One process writes at a time, held by a lock file beside the folder. Units that cannot be read are taken for
-    missing, with a `DamagedWarning`.
+    One process writes at a time, held by a lock file beside the folder. Units that are damaged are taken for missing,
+    with a `DamagedWarning`.
 
     Raises:
         InvalidArgument: the folder holds a diagram of other settings (the message names them), or no diagram.
@@ -111,26 +121,49 @@ class DiskStore(MemoryStore):
     def __init__(self, settings: DiagramSettings, path: str | Path):
         self.path = Path(path)
         self._stack = ExitStack()
+        self._manifest: storage.Manifest | None = None
+        self._empty = False
+        self._rows = rows_of_a_unit(settings)
         super().__init__(settings)
 
     def __enter__(self) -> Self:
+        if storage.standing(self.path).exists():
+            with ExitStack() as stack:
+                self._lock(stack)
+                self._resume()
+                self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *details: Any) -> None:
+        if self._empty and isinstance(details[1], InvalidArgument):  # nothing but the frame of a refused diagram
+            shutil.rmtree(self.path, ignore_errors=True)
+        self._stack.__exit__(*details)
+
+    def prepare(self) -> None:
+        """Make the folder, or take up one that another process has made meanwhile."""
+        if self._manifest is not None:
+            return
+        storage.require_free(self.path, overwrite=False)
         with ExitStack() as stack:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(storage.parents_of(self.path))
             self._lock(stack)
             if self.path.exists():
                 self._resume()
             else:
-                self._create()
+                self._empty = True
+                self._create({})
             self._stack = stack.pop_all()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
 
     def _lock(self, stack: ExitStack) -> None:
         from filelock import FileLock, Timeout
 
         lock = self.path.with_name(f".{self.path.name}.lock")
+
+        def unlock_empty() -> None:
+            if not self.path.exists():
+                lock.unlink(missing_ok=True)
+
+        stack.callback(unlock_empty)
         try:
             stack.enter_context(FileLock(lock, timeout=0))
         except Timeout as error:
@@ -138,100 +171,135 @@ class DiskStore(MemoryStore):
                 f"Another process is writing {self.path}; wait until it has ended, or write to another folder."
             ) from error
 
-    def _create(self) -> None:
-        from zarr.codecs import ZstdCodec
+    def _create(self, chunks: Mapping[str, Path]) -> None:
+        """Write the frame, with chunks that are taken over: name inside the store → file."""
+        size = (len(self.settings.sources), 1, self._rows, len(self.settings.variance_exponents))
+        encoding = {name: {"chunks": size} for name in _VARIABLES}
+        with storage.replacing(self.path) as part:
+            storage.fill(part, {"": empty_dataset(self.settings)}, encoding=encoding)
+            for name, file in chunks.items():
+                (part / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, part / name)
+            self._manifest = storage.Manifest.of(part, KIND, json.dumps(self.settings.as_dict()))
+            self._manifest.write(part)
 
-        chunk = (len(self.settings.sources), 1, rows_of_a_unit(self.settings), len(self.settings.variance_exponents))
-        checked = {"chunks": chunk, "compressors": (ZstdCodec(checksum=True),)}
-        encoding = {str(name): checked for name in self.dataset.data_vars}
-        partial = self.path.with_name(self.path.name + ".partial")  # a run killed here leaves no half-made folder
-        self.dataset.to_zarr(partial, mode="w", encoding=encoding, consolidated=False)
-        partial.rename(self.path)
+    def _files(self, unit: Unit) -> list[str]:
+        return _chunks_of(unit.seed, unit.first // self._rows)
 
     def _resume(self) -> None:
-        stored = _open(self.path)
-        _require_same(self.settings, self.path, json.loads(stored.attrs["settings"]))
-        damaged = [unit for unit in self.units() if not self._read(stored, unit)]
-        if damaged:
+        held = storage.require(self.path, KIND)
+        assert held.manifest is not None
+        _require_same(self.settings, self.path, storage.json_object(held.manifest.about, "settings"))
+        if held.folder != self.path:  # a replacement was cut short
+            held.folder.rename(self.path)
+        self._manifest = held.manifest
+        units = {name: unit for unit in self.units() for name in self._files(unit)}
+        done = {unit for unit in self.units() if _vouched(held.manifest, unit.seed, unit.first // self._rows)}
+        hurt = {units[name] for name in held.faults if name in units} & done
+        intact = [name for unit in done - hurt for name in self._files(unit) if name in held.manifest.files]
+        if not held.faults.keys() <= units.keys():
+            self._create({name: self.path / name for name in intact})
+        else:
+            lost = set(units) - set(intact)  # also what was being written when a run was killed
+            for name in lost:
+                (self.path / name).unlink(missing_ok=True)
+            if hurt:
+                self._manifest = storage.vouch(self.path, held.manifest, lost)
+        for left in self.path.rglob("*.partial"):
+            left.unlink()
+        self._warn(held, hurt)
+        (stored,) = storage.load(self.path, KIND)
+        for name in _VARIABLES:
+            self.dataset[name].values[...] = stored[name].values
+
+    def _warn(self, held: storage.Held, hurt: set[Unit]) -> None:
+        told = [f"{name} {fault}" for name, fault in held.faults.items() if fault != storage.FOREIGN]
+        if told or hurt:
+            count = len(list(self.units()))
             warnings.warn(
-                f"{len(damaged)} of {len(list(self.units()))} parts of {self.path} are damaged and are computed again.",
+                f"{len(hurt)} of {count} parts of {self.path} are damaged and are computed again: "
+                + ", ".join(told[:3])
+                + (f" and {len(told) - 3} more files" if len(told) > 3 else ""),
                 DamagedWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
-    def _read(self, stored: xr.Dataset, unit: Unit) -> bool:
-        region = self._region(unit)
-        try:
-            part = stored.isel(region).load()
-        except Exception:
-            return False
-        if not _is_whole(part):
-            return False
-        for name in self.dataset.data_vars:
-            self.dataset[name][region] = part[name].values
-        return True
-
-    @staticmethod
-    def _region(unit: Unit) -> dict[str, slice]:
-        return {"seed": slice(unit.seed, unit.seed + 1), "width_exponent": slice(unit.first, unit.stop)}
-
     def write(self, unit: Unit, found: Found) -> None:
-        """Fill one unit in memory and on disk: the numbers first, then the status."""
+        """Fill one unit in memory and on disk: the numbers first, then the manifest that vouches for them."""
+        import zarr
+
         super().write(unit, found)
-        region = self._region(unit)
-        part = self.dataset.isel(region).drop_vars(list(self.dataset.coords))
+        assert self._manifest is not None
+        self._empty = False
+        region = (slice(None), slice(unit.seed, unit.seed + 1), slice(unit.first, unit.stop))
         try:
-            for piece in (part.drop_vars("status"), part[["status"]]):
-                piece.to_zarr(self.path, region=region, mode="r+", consolidated=False)
+            group = zarr.open_group(self.path, mode="r+", zarr_format=3, use_consolidated=False)
+            for name in _VARIABLES:
+                array: Any = group[name]
+                array[region] = self.dataset[name].values[region]
+            self._manifest = storage.vouch(self.path, self._manifest, self._files(unit))
         except OSError as error:
-            left = len(list(self.pending()))
+            left = len(list(self.pending())) + 1
             raise OSError(
                 f"Cannot write to {self.path}: {error.strerror or one_line(error)}; make room and run the same again, "
                 f"what is stored is kept ({left} of {len(list(self.units()))} parts were still to come)."
             ) from error
 
 
+def _chunks_of(seed: int, row: int) -> list[str]:
+    return [f"{name}/c/0/{seed}/{row}/0" for name in _VARIABLES]
+
+
+def _vouched(manifest: storage.Manifest, seed: int, row: int) -> bool:
+    """Whether a unit has been stored: its status is never that of an empty chunk, so that it has a file."""
+    return f"status/c/0/{seed}/{row}/0" in manifest.files
+
+
 def load_diagram(path: str | Path) -> xr.Dataset:
-    """Read a diagram, finished or not, from its folder.
+    """Read a diagram, finished or not, from its folder; every part is compared with its checksum.
 
     Raises:
-        InvalidArgument: the folder holds no diagram, or parts of it are damaged.
+        InvalidArgument: the folder holds no diagram, or parts of it are damaged; the message names them.
     """
-    dataset = _open(Path(path))
-    try:
-        dataset = dataset.load()
-        whole = _is_whole(dataset)
-    except Exception:
-        whole = False
-    if not whole:
+    path = Path(path)
+    held = storage.require(path, KIND)
+    assert held.manifest is not None
+    # chunks of a unit that is being written, or was when the run was killed, do not count yet
+    flying = {n for n, fault in held.faults.items() if fault == storage.FOREIGN and _in_flight(held.manifest, n)}
+    if held.faults.keys() - flying:
+        told = storage.Held(held.folder, held.manifest, {n: f for n, f in held.faults.items() if n not in flying})
         raise InvalidArgument(
-            "path", "hold a whole phase diagram", f"parts of {path} are damaged", "run it again to mend them"
+            "path", f"hold a whole {KIND}", f"parts of {path} are damaged: {told.told()}", "run it again to mend them"
         )
-    return with_theory(dataset)
-
-
-def _open(path: Path) -> xr.Dataset:
-    import xarray as xr
-
+    (dataset,) = storage.load(held.folder, KIND)
     try:
-        dataset = xr.open_zarr(path, consolidated=False, chunks=None)
-        json.loads(dataset.attrs["settings"])
-        for name in [*OF_CELLS, "status", "reason"]:
-            dataset[name]
+        settings = DiagramSettings.from_dict(storage.json_object(dataset.attrs["settings"], "settings"))
+        _mask(dataset, (n.split("/c/0/")[1] for n in flying), rows_of_a_unit(settings))
+        done = dataset["status"].values == DONE
+        if not all(np.isfinite(dataset[name].values[done]).all() for name in OF_CELLS if name not in _MAY_BE_NAN):
+            raise ValueError("cells that it calls done have no numbers")
+        return with_theory(dataset)
     except Exception as error:
-        must = "hold a phase diagram that lindyn wrote"
-        raise InvalidArgument("path", must, f"{path} does not: {one_line(error)}", "name another folder") from error
-    return dataset
+        raise storage.unreadable(path, KIND, error) from error
 
 
-def _is_whole(part: xr.Dataset) -> bool:
-    """Tell whether every cell that is called done has its numbers."""
-    done = part["status"].values == DONE
-    return all(np.isfinite(part[name].values[done]).all() for name in OF_CELLS if name not in _MAY_BE_NAN)
+def _in_flight(manifest: storage.Manifest, name: str) -> bool:
+    place = name.rsplit("/c/0/", maxsplit=1)[-1].split("/")
+    return place[0].isdigit() and len(place) == 3 and not _vouched(manifest, int(place[0]), int(place[1]))
 
 
-def _require_same(settings: DiagramSettings, path: Path, stored: dict[str, Any]) -> None:
-    wanted = settings.as_dict()
+def _mask(dataset: xr.Dataset, places: Iterable[str], rows: int) -> None:
+    """Take the cells of units, named "seed/row/0", for missing."""
+    for place in places:
+        seed, row = (int(n) for n in place.split("/")[:2])
+        region = (slice(None), seed, slice(row * rows, (row + 1) * rows))
+        for name in OF_CELLS:
+            dataset[name].values[region] = np.nan
+        dataset["status"].values[region], dataset["reason"].values[region] = MISSING, ""
+
+
+def _require_same(settings: DiagramSettings, path: Path, stored: Mapping[str, Any]) -> None:
+    wanted = json.loads(json.dumps(settings.as_dict()))
     changed = [name for name in wanted if wanted[name] != stored.get(name)]
     if changed:
         name = changed[0]

@@ -42,6 +42,7 @@ READERS: Mapping[str, str] = {
 }
 _MANIFESTS = ("manifest/zarr.json", "manifest_copy/zarr.json")
 _METADATA = "zarr.json"
+FOREIGN = "was not written by lindyn"  # a fault: a file that would be read, and that the manifest does not list
 _TYPES = re.compile(r"bool|string|u?int(8|16|32|64)|float(16|32|64)|complex(64|128)")
 _CODECS = {"bytes", "zstd", "vlen-utf8", "crc32c"}
 _OTHER_FORMATS = {".nc", ".npz", ".npy", ".h5", ".hdf5", ".csv", ".tsv", ".json", ".mat", ".txt", ".zip", ".pkl"}
@@ -172,7 +173,7 @@ class Manifest:
                 found[name] = "has changed"
         for name in present - set(self.files):
             if Path(name).name == _METADATA or "c" in Path(name).parts:
-                found[name] = "was not written by lindyn"
+                found[name] = FOREIGN
         return found
 
 
