@@ -30,6 +30,7 @@ REFUSED = (
     "adam", "adamw", "adamax", "nadam", "radam", "adagrad", "adadelta", "adafactor", "rmsprop", "rprop", "lamb",
     "lars", "lion", "sign", "signsgd", "muon", "shampoo", "soap", "sophia",
 )  # fmt: skip
+_LEAST_GAIN = 0.01  # share of the error of predicting zero, below which nothing is recommended
 DEPTHS = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 1e-3, 1e-4)  # of the table, in units of the smallest signal mode
 
 
@@ -98,13 +99,8 @@ def advise(
     w = None if width is None else checks.integer("width", width, at_least=1)
     narrow = w is not None and w < min(spectrum.shape)
     theory: AbstractTheory = NarrowTheory(spectrum, w) if w is not None and narrow else WideTheory(spectrum, w)
-    if theory.modes.size == 0:
-        raise checks.InvalidArgument(
-            "target" if target is not None else "gradient" if gradient is not None else "noise",
-            "leave a signal that shows above the noise",
-            f"no singular value of the target stands out of the bulk, which ends at {spectrum.edge:.4g}",
-            "no training beats predicting zero; average more observations, or look for a stronger signal",
-        )
+    if not spectrum.signal.any():
+        raise _hidden(target, gradient, f"no singular value stands out of the bulk, which ends at {spectrum.edge:.4g}")
     unit = kappa / (1 - mu)  # flow time of a step of learning rate 1
     given = None if learning_rate is None else unit * checks.number("learning_rate", learning_rate, above=0)
     found = search(theory, given, budget)
@@ -115,7 +111,19 @@ def advise(
             f"it is {learning_rate:g}",
             "lower it, or leave it out",
         )
+    if found.unlimited_error > (1 - _LEAST_GAIN) * theory.signal_entry:
+        gain = f"training lowers the error of predicting zero by less than {_LEAST_GAIN:.0%}"
+        raise _hidden(target, gradient, gain)
     return _advice(theory, found, given, budget, narrow, optimizer, mu, kappa, noise_is, notes)
+
+
+def _hidden(target: Any, gradient: Any, but: str) -> checks.InvalidArgument:
+    return checks.InvalidArgument(
+        "target" if target is not None else "gradient" if gradient is not None else "noise",
+        "leave a signal that shows above the noise",
+        but,
+        "no training beats predicting zero; average more observations, or look for a stronger signal",
+    )
 
 
 def _refuse_optimizer(optimizer: str) -> None:
@@ -155,7 +163,7 @@ def _spectrum(
         if not spectrum.signal.any():
             raise checks.InvalidArgument("singular_values", "hold a positive value", "all are 0")
         hidden = int(np.sum(spectrum.overlaps == 0))
-        hides = [f"{hidden} of {spectrum.signal.size} signal modes do not show above the noise: they cannot be learned"]
+        hides = [f"{hidden} of {spectrum.signal.size} signal modes do not show above the noise one by one"]
         return spectrum, "assumed: none was given" if noise is None else "given", hides if hidden else []
     matrix = checks.array("target", target, 2) if gradient is None else -checks.array("gradient", gradient, 2) / kappa
     if shape is not None and checks.matrix_shape("shape", shape) != matrix.shape:
@@ -229,7 +237,7 @@ def _modes(theory: AbstractTheory, best: Point) -> tuple[ModeAdvice, ...]:
     steps = [t / best.rate for t in times]
     out = []
     for k, (s, x, overlap) in enumerate(zip(spectrum.signal, spectrum.outliers, spectrum.overlaps, strict=True)):
-        at = [None if k >= t.size or math.isnan(t[k]) else float(t[k]) for t in steps]
+        at = [None if overlap == 0 or math.isnan(t[k]) else float(t[k]) for t in steps]
         activity = float(x / math.hypot(x, best.threshold))
         out.append(ModeAdvice(float(s), float(x), float(overlap), activity, *at))
     return tuple(out)

@@ -9,7 +9,6 @@ is w rows, drawn by Bartlett's decomposition: the cost does not depend on d.
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +27,7 @@ class _Rows(NamedTuple):
     values: np.ndarray  # singular value of each row
     projections: np.ndarray  # ⟨u, A* v⟩ of each row
     start: np.ndarray  # rows of W1ᵀ, of variance 1: (draws, rows, width)
+    singles: int  # rows that stand for one mode
 
 
 class NarrowCurves(NamedTuple):
@@ -74,9 +74,9 @@ def narrow_curves(
     q = math.sqrt(2 * threshold / d_in) * rows.start
     p = np.zeros_like(q)
     x = rows.values
-    detected = int(np.sum(spectrum.overlaps > 0))
-    entries, energy = float(d_out) * d_in, float((spectrum.signal**2).sum())
-    x2 = float((x[:detected] ** 2).sum()) + spectrum.noise**2 * float(d_out - detected) * (d_in - detected)
+    detected, modes = rows.singles, spectrum.modes
+    entries, energy = float(d_out) * d_in, modes.energy
+    x2 = float(modes.values**2 @ modes.counts)
     found, now = [], 0.0
     for time in times:
         if time > now:
@@ -107,28 +107,25 @@ def _largest_eigenvalue(product: np.ndarray, trace: np.ndarray) -> np.ndarray:
 
 
 def _draw(spectrum: SpikedSpectrum, width: int, rng: np.random.Generator, draws: int) -> _Rows:
-    shows = spectrum.overlaps > 0
     d_out, d_in = spectrum.shape
-    values, projections = [spectrum.outliers[shows]], [(spectrum.signal * spectrum.overlaps)[shows]]
-    starts = [rng.standard_normal((draws, int(shows.sum()), width))]
-    bulk, counts = spectrum.bulk
-    share = np.cumsum(counts) / counts.sum()
-    small = min(d_out, d_in) - int(shows.sum())
-    groups = min(small, max(8, min(_GROUPS, _GROUP_ROWS // width)))
-    edges = np.unique(np.linspace(0, small, groups + 1).round().astype(int))
-    for first, last in pairwise(edges):
-        middle = (first + last) / 2 / small
-        starts.append(_group(last - first, width, rng, draws))
-        values.append(np.full(starts[-1].shape[1], np.interp(middle, share - counts / counts.sum() / 2, bulk)))
+    small, modes = min(d_out, d_in), spectrum.modes
+    singles = max(1, int(np.sum(spectrum.overlaps > 0)))
+    # the modes that show stand alone, the others in groups of nearly equal singular value
+    groups = min(small - singles, max(8, min(_GROUPS, _GROUP_ROWS // width)))
+    edges = np.unique(np.append(np.arange(singles), np.linspace(singles, small, groups + 1).round())).astype(int)
+    held = np.append(0.0, np.cumsum(modes.counts)) * small / modes.counts.sum()  # modes above each node's lower end
+    sums = (np.append(0.0, np.cumsum(part)) for part in (modes.counts * modes.values, modes.projections))
+    mean, known = (np.diff(np.interp(edges, held, part)) / np.diff(edges) for part in sums)
+    starts, values, projections = [], [], []
+    for size, x, projection in zip(np.diff(edges).tolist(), mean, known, strict=True):
+        starts.append(_group(size, width, rng, draws))
+        values.append(np.full(starts[-1].shape[1], x))
+        projections.append(np.full(starts[-1].shape[1], projection))
     if d_in > d_out:  # directions of the input that the target does not have
         starts.append(_group(d_in - d_out, width, rng, draws))
         values.append(np.zeros(starts[-1].shape[1]))
-    joined = np.concatenate(values)
-    return _Rows(
-        joined,
-        np.concatenate([*projections, np.zeros(joined.size - projections[0].size)]),
-        np.concatenate(starts, axis=1),
-    )
+        projections.append(np.zeros(starts[-1].shape[1]))
+    return _Rows(np.concatenate(values), np.concatenate(projections), np.concatenate(starts, axis=1), singles)
 
 
 def _group(count: int, width: int, rng: np.random.Generator, draws: int) -> np.ndarray:

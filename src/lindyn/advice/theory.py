@@ -50,8 +50,9 @@ class AbstractTheory(ABC):
 
     @property
     def modes(self) -> np.ndarray:
-        """Singular values of the target by which the signal shows."""
-        return self.spectrum.outliers[self.spectrum.overlaps > 0]
+        """Singular values of the target by which signal modes show; the top of the bulk where none shows by itself."""
+        shown = self.spectrum.outliers[self.spectrum.overlaps > 0]
+        return shown if shown.size else np.array([self.spectrum.modes.top])
 
     @property
     def signal_entry(self) -> float:

@@ -192,5 +192,4 @@ def stability_bound_of(spectrum: SpikedSpectrum, tau: Any, width: Any, deviation
         (deviation * (np.sqrt(width) + math.sqrt(d))) ** 2
         for deviation, d in zip(deviations, (d_in, d_out), strict=True)
     )
-    highest = max(float(spectrum.outliers[0]), spectrum.edge)
-    return np.asarray(2 / np.maximum(start, 2 * np.hypot(highest, tau)))
+    return np.asarray(2 / np.maximum(start, 2 * np.hypot(spectrum.modes.top, tau)))

@@ -1,8 +1,9 @@
 """Large-d limit of a signal in noise: spectra without matrices, and the error curves that follow (theory section 5).
 
 T = A* + E is a spiked random matrix: each singular value of A* above the edge of detectability shows as an outlier of
-T with a known place and known overlaps; all else is Marchenko–Pastur bulk. Fed to the mode curve (3.2) they give the
-train and test error of training at any time, for any dimension, in microseconds.
+T with a known place and known overlaps; all else is Marchenko–Pastur bulk. Where modes of A* are many, or too weak to
+stand apart, the bulk knows of A* too, and the deterministic equivalent (5.1) takes the place of this rule. Fed to the
+mode curve (3.2) either gives the train and test error of training at any time, for any dimension.
 """
 
 from __future__ import annotations
@@ -14,14 +15,19 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from lindyn.prediction.equivalent import deterministic_equivalent
 from lindyn.solutions.modes import mode_curve
 from lindyn.support import checks, linalg
+from lindyn.support.namespaces import arrays, demand
 from lindyn.support.randomness import stream
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
 _BULK_NODES = 32
+# modes of A* stand apart where they are few and each is well above detection: there the rule of outliers and the
+# deterministic equivalent agree to O(K/d), and the rule costs nothing
+_FEW, _CLEAR = 1 / 20, 2.0  # largest K/min(d_out, d_in), smallest θ/c^¼
 _BLOCK = 20_000  # points evaluated at once: some 100 MB
 
 
@@ -113,23 +119,18 @@ class SpikedSpectrum:
 
     @cached_property
     def _detected(self) -> tuple[np.ndarray, np.ndarray]:
-        """Outliers and overlaps, aligned with `signal`; the edge and 0 for a signal that does not show."""
-        s, n = self.signal, max(self.shape)
-        c = min(self.shape) / n
-        if self.noise == 0:
-            return s.copy(), np.where(s > 0, 1.0, 0.0)
-        unit = self.noise * math.sqrt(n)
-        theta = s / unit
-        shows = theta > c**0.25
-        t2 = np.where(shows, theta, 1.0 + c) ** 2
-        place = unit * np.sqrt((1 + t2) * (c + t2) / t2)
-        narrow, wide = 1 - c * (1 + t2) / (t2 * (t2 + c)), 1 - (c + t2) / (t2 * (t2 + 1))
-        overlap = np.sqrt(np.maximum(narrow, 0) * np.maximum(wide, 0))
-        return np.where(shows, place, self.edge), np.where(shows, overlap, 0.0)
+        return outlier_of(self.signal, self.noise, self.shape)
+
+    @cached_property
+    def separate(self) -> bool:
+        """Whether the modes of A* stand apart: at most one for twenty dimensions, each at twice the detectable θ."""
+        s = self.signal[self.signal > 0]
+        detectable = self.noise * (float(self.shape[0]) * self.shape[1]) ** 0.25
+        return bool(s.size <= _FEW * min(self.shape) and np.all(s >= _CLEAR * detectable)) or self.noise == 0
 
     @property
     def outliers(self) -> Float[np.ndarray, " rank"]:
-        """Singular value of T by which each signal mode shows (the bulk's edge if it does not)."""
+        """Singular value of T by which each signal mode shows by itself (the edge of the noise if it does not)."""
         return self._detected[0]
 
     @property
@@ -139,7 +140,7 @@ class SpikedSpectrum:
 
     @cached_property
     def bulk(self) -> tuple[np.ndarray, np.ndarray]:
-        """Singular values of the bulk at the nodes of a quadrature, and how many of them each node stands for.
+        """Singular values of the noise around separate modes, at nodes of a quadrature, and how many each stands for.
 
         The bulk is the noise on the complement of the detected directions, of shape (d_out − k, d_in − k): so the
         energy of T is that of A* and E together (the limit alone is off by k/d).
@@ -153,7 +154,12 @@ class SpikedSpectrum:
 
     @cached_property
     def modes(self) -> ModeSpectrum:
-        """Outliers and bulk as modes that train independently."""
+        """Singular values of T as modes that train independently: outliers and bulk, or those of (5.1)."""
+        energy = float((self.signal**2).sum())
+        if not self.separate and self.signal.any():
+            found = deterministic_equivalent(self.shape, self.signal, self.noise)
+            top = float(found.values[0])
+            return ModeSpectrum(self.shape, found.values, found.counts, found.projections, energy, top)
         shows = self.overlaps > 0
         x, count = self.bulk
         return ModeSpectrum(
@@ -161,7 +167,7 @@ class SpikedSpectrum:
             values=np.concatenate([self.outliers[shows], x]),
             counts=np.concatenate([np.ones(int(shows.sum())), count]),
             projections=np.concatenate([(self.signal * self.overlaps)[shows], np.zeros(x.size)]),
-            energy=float((self.signal**2).sum()),
+            energy=energy,
             top=max(float(self.outliers[0]), self.edge),
         )
 
@@ -180,7 +186,8 @@ class SpikedSpectrum:
 
         Returns:
             "train_error", "test_error", "stable_rank" of the broadcast shape, and "signal_modes" of that shape and
-            (rank,).
+            (rank,): the curve of each signal mode that shows by itself, 0 for the others. JAX arrays where an argument
+            is one; they can be differentiated and vmapped.
 
         Raises:
             InvalidArgument: τ ≤ 0, a negative time or a negative variance.
@@ -191,13 +198,13 @@ class SpikedSpectrum:
             >>> bool(curves["test_error"][1] < 0.02)
             True
         """
-        tau, t, n0 = np.broadcast_arrays(*(np.asarray(v, dtype=np.float64) for v in (threshold, times, start_variance)))
-        for name, values, fine in (("threshold", tau, tau > 0), ("times", t, t >= 0), ("start_variance", n0, n0 >= 0)):
-            if not np.all(fine):
-                must = "be positive" if name == "threshold" else "be non-negative"
-                raise checks.InvalidArgument(name, must, f"its smallest entry is {np.min(values):g}")
-        shows = self.overlaps > 0
-        learned = np.where(shows, mode_curve(self.outliers, tau[..., None], t[..., None]), 0.0)
+        xp, (tau, t, n0) = arrays(threshold, times, start_variance)
+        demand("threshold", tau, tau > 0, "be positive")
+        demand("times", t, t >= 0)
+        demand("start_variance", n0, n0 >= 0)
+        tau, t, n0 = xp.broadcast_arrays(tau, t, n0)
+        _, (shows, places) = arrays(self.overlaps > 0, self.outliers)
+        learned = mode_curve(places, tau[..., None], t[..., None]) * xp.asarray(shows, dtype=tau.dtype)
         return {**self.modes.errors(tau, t, n0), "signal_modes": learned}
 
 
@@ -239,34 +246,102 @@ class ModeSpectrum:
         projections = np.einsum("ik,ij,kj->k", u, truth, vt, optimize=True)
         return cls((t.shape[0], t.shape[1]), s, np.ones(s.size), projections, float((truth**2).sum()), float(s[0]))
 
-    def errors(self, tau: np.ndarray, t: np.ndarray, n0: np.ndarray) -> dict[str, np.ndarray]:
+    def errors(self, tau: Any, t: Any, n0: Any) -> dict[str, Any]:
         """Return train_error, test_error and stable_rank for arrays of one shape; see `SpikedSpectrum.curves`."""
-        columns = [v.reshape(-1, 1) for v in (tau, t, n0)]
-        blocks = [self._block(*(c[i : i + _BLOCK] for c in columns)) for i in range(0, max(tau.size, 1), _BLOCK)]
+        xp, (tau, t, n0) = arrays(tau, t, n0)
+        columns = [xp.reshape(v, (-1, 1)) for v in (tau, t, n0)]
+        blocks = [self._block(xp, *(c[i : i + _BLOCK] for c in columns)) for i in range(0, max(t.size, 1), _BLOCK)]
         names = ("train_error", "test_error", "stable_rank")
-        return {name: np.concatenate([b[k] for b in blocks]).reshape(tau.shape) for k, name in enumerate(names)}
+        return {name: xp.reshape(xp.concat([b[k] for b in blocks]), t.shape) for k, name in enumerate(names)}
 
     def active(self, tau: np.ndarray, t: np.ndarray) -> np.ndarray:
         """Return how many modes have grown above the threshold at given times."""
         grown = mode_curve(self.values, tau.reshape(-1, 1), t.reshape(-1, 1)) > tau.reshape(-1, 1)
         return (grown @ self.counts).reshape(tau.shape)
 
-    def _block(self, tau: np.ndarray, t: np.ndarray, n0: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        learned = mode_curve(self.values, tau, t)
+    def _block(self, xp: Any, tau: Any, t: Any, n0: Any) -> tuple[Any, Any, Any]:
+        values, counts, projections = (
+            xp.asarray(v, dtype=tau.dtype) for v in (self.values, self.counts, self.projections)
+        )
+        learned = mode_curve(values, tau, t)
+        residue = (n0 * xp.exp(-4 * tau * t))[:, 0]
         entries = float(self.shape[0]) * self.shape[1]
-        residue = (n0 * np.exp(-4 * tau * t))[:, 0]
-        power = learned**2 @ self.counts
-        train = (self.values - learned) ** 2 @ self.counts / entries + residue
-        test = (self.energy - 2 * learned @ self.projections + power) / entries + residue
-        top = self._top(mode_curve(self.top, tau, t)[:, 0], residue)
+        train, test, power = mode_errors(learned, values, counts, projections, self.energy, entries)
+        top = self._top(xp, mode_curve(self.top, tau, t)[:, 0], residue)
         size = power + entries * residue
-        return train, test, np.divide(size, top**2, out=np.zeros_like(size), where=top > 0)
+        stable = xp.where(top > 0, size / xp.where(top > 0, top, 1.0) ** 2, 0.0)
+        return train + residue, test + residue, stable
 
-    def _top(self, mode: np.ndarray, residue: np.ndarray) -> np.ndarray:
+    def _top(self, xp: Any, mode: Any, residue: Any) -> Any:
         """Largest singular value of a mode plus independent noise of variance `residue` an entry."""
         d_out, d_in = self.shape
-        noise = np.sqrt(residue) * (math.sqrt(d_out) + math.sqrt(d_in))
-        above = mode > np.sqrt(residue) * (float(d_out) * d_in) ** 0.25
-        safe = np.where(above, mode, 1.0)
-        outlier = np.sqrt((safe**2 + residue * d_out) * (safe**2 + residue * d_in)) / safe
-        return np.where(above, outlier, np.maximum(noise, mode))
+        spread = xp.sqrt(xp.where(residue > 0, residue, 1.0)) * (residue > 0)  # its slope at 0 stays finite
+        above = mode > spread * (float(d_out) * d_in) ** 0.25
+        safe = xp.where(above, mode, 1.0)
+        outlier = xp.sqrt((safe**2 + residue * d_out) * (safe**2 + residue * d_in)) / safe
+        return xp.where(above, outlier, xp.maximum(spread * (math.sqrt(d_out) + math.sqrt(d_in)), mode))
+
+
+def mode_errors(
+    learned: Any, values: Any, counts: Any, projections: Any, energy: Any, entries: Any
+) -> tuple[Any, Any, Any]:
+    """Return train and test error per entry, and ‖A‖_F², of modes that train independently.
+
+        train = Σ n(x − m)²/D,    test = (‖A*‖_F² − 2Σ m π + Σ n m²)/D,    D = d_out d_in.
+
+    Args:
+        learned: m of each mode, (..., modes).
+        values: x, its singular value in the target.
+        counts: n, how many modes it stands for.
+        projections: π, the sum of their ⟨u, A*v⟩.
+        energy: ‖A*‖_F².
+        entries: D.
+
+    References:
+        theory section 5.
+
+    Examples:
+        >>> train, test, power = mode_errors(*(np.array([v]) for v in (2.0, 3.0, 1.0, 2.5)), 6.0, 4.0)
+        >>> float(train), float(test), float(power)
+        (0.25, 0.0, 4.0)
+    """
+    power = learned**2 @ counts
+    return (values - learned) ** 2 @ counts / entries, (energy - 2 * learned @ projections + power) / entries, power
+
+
+def outlier_of(signal: Any, noise: Any, shape: tuple[Any, Any]) -> tuple[Any, Any]:
+    """Return the singular value of T by which each mode of A* shows by itself, and its overlap.
+
+    Formulas in `SpikedSpectrum`. A mode that does not show gets the edge of the noise and 0.
+
+    Args:
+        signal: s ≥ 0.
+        noise: ν ≥ 0.
+        shape: (d_out, d_in).
+
+    References:
+        theory section 5; Benaych-Georges & Nadakuditi (2012).
+
+    Examples:
+        >>> place, overlap = outlier_of([2000.0, 500.0], 1.0, (10**6, 10**6))
+        >>> place.tolist(), overlap.tolist()
+        ([2500.0, 2000.0], [0.75, 0.0])
+    """
+    xp, (s, level, d_out, d_in) = arrays(signal, noise, *shape)
+    n = xp.maximum(d_out, d_in)
+    c = xp.minimum(d_out, d_in) / n
+    noisy = level > 0
+    unit = xp.where(noisy, level, 1.0) * xp.sqrt(n)
+    theta = s / unit
+    shows = theta > c**0.25
+    t2 = xp.where(shows, theta, 1.0 + c) ** 2
+    place = unit * xp.sqrt((1 + t2) * (c + t2) / t2)
+    narrow, wide = 1 - c * (1 + t2) / (t2 * (t2 + c)), 1 - (c + t2) / (t2 * (t2 + 1))
+    product = xp.maximum(narrow, 0.0) * xp.maximum(wide, 0.0)
+    overlap = xp.where(product > 0, xp.sqrt(xp.where(product > 0, product, 1.0)), 0.0)
+    edge = level * (xp.sqrt(d_out) + xp.sqrt(d_in))
+    clean = xp.where(s > 0, 1.0, 0.0)
+    return (
+        xp.where(noisy, xp.where(shows, place, edge), s),
+        xp.where(noisy, xp.where(shows, overlap, 0.0), clean),
+    )
