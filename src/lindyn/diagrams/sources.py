@@ -17,7 +17,7 @@ from lindyn.diagrams.stopping import Watch
 from lindyn.networks.two_layer import TwoLayer
 from lindyn.prediction.large_d import stability_bound_of
 from lindyn.prediction.spectra import ModeSpectrum
-from lindyn.solutions.learning_rates import figure2_rate
+from lindyn.solutions.step_sizes import figure2_rate
 from lindyn.support import checks
 from lindyn.support.labels import OF_CELLS
 from lindyn.support.precision import working_precision

@@ -8,7 +8,7 @@ import numpy as np
 
 from lindyn.dynamics import AbstractDynamics
 from lindyn.networks.two_layer import TwoLayer
-from lindyn.solutions.learning_rates import published_rate
+from lindyn.solutions.step_sizes import published_rate
 from lindyn.tasks.task import Task
 
 

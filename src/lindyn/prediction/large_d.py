@@ -10,7 +10,7 @@ import numpy as np
 from lindyn.networks.laws import Parametrization
 from lindyn.prediction.spectra import SpikedSpectrum, mean_signal_spectrum
 from lindyn.simulation.trajectory import Trajectory, Variable
-from lindyn.solutions.learning_rates import figure2_rate, published_rate
+from lindyn.solutions.step_sizes import figure2_rate, published_rate
 from lindyn.support import checks
 from lindyn.support.labels import OF_STATES
 from lindyn.support.provenance import Provenance

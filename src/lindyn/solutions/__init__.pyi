@@ -6,9 +6,9 @@ from .deep_modes import deep_threshold as deep_threshold
 from .factor_motion import TargetModes as TargetModes
 from .factor_motion import target_modes as target_modes
 from .integrated import FactorFlow as FactorFlow
-from .learning_rates import figure2_rate as figure2_rate
-from .learning_rates import published_rate as published_rate
-from .learning_rates import stability_limit as stability_limit
+from .step_sizes import figure2_rate as figure2_rate
+from .step_sizes import published_rate as published_rate
+from .step_sizes import stability_limit as stability_limit
 from .mixed import MixedSolution as MixedSolution
 from .modes import ModeTimes as ModeTimes
 from .modes import mode_curve as mode_curve
