@@ -103,6 +103,8 @@ def _check_options(typed: set[str]) -> None:
     """Refuse options that are missing, or that would change nothing beside the others."""
     if "out" not in typed:
         o.idle(typed, ("force",), "without `out`")
+    if "singular_values" in typed:
+        o.idle(typed, ("scale",), "with `singular_values`")
     matrices = typed & {"target", "gradient"}
     if matrices:
         told = " and ".join(f"`{name}`" for name in sorted(matrices))

@@ -97,9 +97,9 @@ def _check_options(typed: set[str]) -> None:
     if "target" in typed:
         o.idle(typed, ("dim", "rows", "columns", "rank", "singular_values", "noise", "scale"), "with `target`")
     elif "singular_values" in typed:
-        o.idle(typed, ("rank",), "with `singular_values`")
+        o.idle(typed, ("rank", "scale"), "with `singular_values`")
         if not sized:
-            o.idle(typed, ("noise", "scale"), "with the singular values alone", "give the size, as in --dim 200")
+            o.idle(typed, ("noise",), "with the singular values alone", "give the size, as in --dim 200")
     if "threshold" in typed:
         o.idle(typed, ("variance_exponent", "width_exponent", "variance", "width"), "with `threshold`")
     described = bool(typed & {"target", "singular_values", "rank"})

@@ -145,7 +145,7 @@ def _check_options(typed: set[str], *, dynamics: str, method: str, spectrum: str
             *o.has_law(typed),
         )
     if "singular_values" in typed:
-        o.idle(typed, ("spectrum",), "with `singular_values`")
+        o.idle(typed, ("spectrum", "scale"), "with `singular_values`")
     if method != "descent":
         o.idle(typed, ("order", "momentum"), "for a flow or a closed form", "use --method descent")
     if dynamics != "network":
