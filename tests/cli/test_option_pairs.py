@@ -8,7 +8,9 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import re
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -61,8 +63,11 @@ VALUES = {
         "refine": "stable_rank", "level": "2", "cells": "12", "json": None, "out": "{tmp}/out",
     },
     "inspect": {
-        "pair": "first=a,second=b", "start": "{in}/start", "scale": "3", "json": None, "csv": None, "out": "{tmp}/out",
-        "force": None,
+        "pair": "first=m.*.lora_A.weight,second=m.*.lora_B.weight", "start": "{in}/start", "against": "{in}/start", "scale": "3", "most": "1",
+        "sort": "m1", "json": None, "csv": None, "out": "{tmp}/out", "vectors": None, "force": None,
+    },
+    "reproduce": {
+        "claim": "converges", "all": None, "full": None, "json": None, "out": "{tmp}/out", "force": None,
     },
 }  # fmt: skip
 
@@ -93,6 +98,7 @@ FILLERS = {
         (("points",), "2", ("refine",)),
     ],
     "inspect": [],
+    "reproduce": [],
 }  # fmt: skip
 
 
@@ -164,14 +170,23 @@ def stand_ins(model, monkeypatch):
         path.write_text(str(self.data))
 
     monkeypatch.setattr("lindyn.simulation.trajectory.Trajectory.save", save)
+
+    def reproduce(key, *, claims=None, full=False):
+        numbers = {"paper": key, "found": numbers_of(claims, full).random()}
+        paper = SimpleNamespace(key=key)
+        return SimpleNamespace(
+            paper=paper, passed=True, plot=lambda: None, to_dict=lambda: numbers, to_json=lambda: json.dumps(numbers)
+        )
+
+    monkeypatch.setattr("lindyn.papers.reproduce", reproduce)
     monkeypatch.setattr("lindyn.simulation.simulate", simulate)
     monkeypatch.setattr("lindyn.diagrams.phase_diagram", phase_diagram)
     monkeypatch.setattr("lindyn.diagrams.refine", refine)
-    monkeypatch.setattr("lindyn.diagrams.estimate", lambda settings: type("Cost", (), {"steps": 0})())
+    monkeypatch.setattr("lindyn.diagrams.estimate", lambda _: SimpleNamespace(steps=0))
     figures = ("phase_panels", "refined_panel", "figure1", "singular_values", "errors", "mode_growth", "prediction",
                "trade_off", "pair_modes", "save_figure")  # fmt: skip
     for name in figures:
-        monkeypatch.setattr(f"lindyn.plots.{name}", lambda *_, **__: type("Figure", (), {"figure": None, "name": "f"}))
+        monkeypatch.setattr(f"lindyn.plots.{name}", lambda *_, **__: SimpleNamespace(figure=None, name="figure"))
 
 
 def fake_diagram(settings, rng):
@@ -204,6 +219,7 @@ def files(tmp_path_factory):
         (folder / name).mkdir()
         first, second = rng.standard_normal((2, 9)).astype(np.float32), np.full((7, 2), k, dtype=np.float32)
         tensors = {"m.l.lora_A.weight": first, "m.l.lora_B.weight": 1 - second, "a": first, "b": 1 - second}
+        tensors |= {"m.n.lora_A.weight": 2 * first, "m.n.lora_B.weight": 3 - second}
         save_file(tensors, folder / name / "adapter_model.safetensors")
         settings = {"peft_type": "LORA", "r": 2, "lora_alpha": 8, "init_lora_weights": True}
         (folder / name / "adapter_config.json").write_text(json.dumps(settings))
@@ -217,7 +233,8 @@ def line_of(command, chosen):
         absent = "no cells" in unless and "cells" not in chosen
         if not absent and not {*names, *unless} & {*chosen}:
             typed[names[0]] = value
-    line = [command] if command != "inspect" else [command, "{in}/adapter"]
+    arguments = {"inspect": ["{in}/adapter"], "reproduce": [] if "all" in chosen else ["tu2024"]}
+    line = [command, *arguments.get(command, [])]
     for name, filler in typed.items():
         value = VALUES[command][name] if name in chosen else filler
         line += [f"--{name}"] if value is None else [f"--{name}={value}"]
@@ -247,7 +264,7 @@ def result_of(command, chosen, files, folder, *, exists=False):
         for p in folder.rglob("*")
         if p.is_file()
     }
-    return printed.replace(str(folder), ""), written
+    return re.sub(r"\d+\.\d+ s\b", "", printed.replace(str(folder), "")), written
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -260,6 +277,7 @@ def test_every_option_has_a_value_here(command):
 
 # beside these the result does not change, for a reason
 HARMLESS = {
+    ("reproduce", "json"),
     ("simulate", "json"), ("demo", "json"), ("predict", "json"), ("regime", "json"), ("advise", "json"),
     ("phase-diagram", "json"),  # every line of this test prints JSON, but one that chooses it
 }  # fmt: skip

@@ -90,6 +90,8 @@ def inspect(
         raise InvalidArgument("csv", "be given instead of `json`", "both are given")
     if as_json or as_csv:
         o.idle(given, ("most", "sort"), "with `json` or `csv`, which hold all pairs")
+    if as_csv:
+        o.idle(given, ("against",), "with `csv`, whose rows are modes", "differences are in the table and in --json")
     checks.choice("sort", sort, SORTINGS)
     most = None if most is None else checks.integer("most", most, at_least=1)
     output.prepare_folder(out, force)

@@ -23,6 +23,7 @@ DISAGREES = 1
 
 
 def reproduce(
+    ctx: typer.Context,
     paper: Annotated[
         str | None, typer.Argument(help="Name of a paper; left out, all papers with their claims are listed.")
     ] = None,
@@ -43,10 +44,11 @@ def reproduce(
     from lindyn.papers import reproduce as run
     from lindyn.support import checks
 
+    typed = o.given(ctx)
+    if "out" not in typed:
+        o.idle(typed, ("force",), "without `out`")
     if paper is None and not all_papers:
-        for name, value in (("claim", claim), ("out", out)):
-            if value:
-                raise checks.InvalidArgument(name, "come with a paper", "none is named", "lindyn reproduce tu2024, say")
+        o.idle(typed, ("claim", "full", "out"), "without a paper", "name one, as in lindyn reproduce tu2024")
         _list(as_json)
         return
     if paper is not None and all_papers:
