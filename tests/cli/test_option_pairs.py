@@ -64,7 +64,8 @@ VALUES = {
     },
     "inspect": {
         "pair": "first=m.*.lora_A.weight,second=m.*.lora_B.weight", "start": "{in}/start", "against": "{in}/start", "scale": "3", "most": "1",
-        "sort": "m1", "json": None, "csv": None, "out": "{tmp}/out", "vectors": None, "force": None,
+        "sort": "m1", "json": None, "csv": None, "out": "{tmp}/out",
+        "vectors": None, "force": None,
     },
     "reproduce": {
         "claim": "converges", "all": None, "full": None, "json": None, "out": "{tmp}/out", "force": None,
