@@ -63,7 +63,8 @@ VALUES = {
         "refine": "stable_rank", "level": "2", "cells": "12", "json": None, "out": "{tmp}/out",
     },
     "inspect": {
-        "pair": "first=m.*.lora_A.weight,second=m.*.lora_B.weight", "start": "{in}/start", "against": "{in}/start", "scale": "3", "most": "1",
+        "pair": "first=m.*.lora_A.weight,second=m.*.lora_B.weight",
+        "start": "{in}/start", "against": "{in}/start", "scale": "3", "most": "1",
         "sort": "m1", "json": None, "csv": None, "out": "{tmp}/out",
         "vectors": None, "force": None,
     },
