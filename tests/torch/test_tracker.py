@@ -237,14 +237,25 @@ def test_the_callback_of_the_hugging_face_trainer_records_saves_and_resumes(tmp_
         tracker = RegimeTracker(model, pair=("inner", "outer"), every=2, path=folder / "regime.zarr", resume=True)
         arguments = TrainingArguments(
             output_dir=str(folder / "out"), max_steps=steps, save_steps=3, per_device_train_batch_size=8, report_to=[],
-            learning_rate=0.05, lr_scheduler_type="constant", optim="sgd", use_cpu=True, disable_tqdm=True, seed=3,
+            learning_rate=0.05, lr_scheduler_type="constant_with_warmup", warmup_steps=4, optim="sgd", use_cpu=True, disable_tqdm=True, seed=3,
             logging_strategy="no", dataloader_pin_memory=False, gradient_accumulation_steps=2,
         )  # fmt: skip
         trainer = Trainer(model=model, args=arguments, train_dataset=examples(), callbacks=[TrackerCallback(tracker)])
         trainer.train(resume_from_checkpoint=resume)
+        logs.append(trainer.state.log_history)
         return model, tracker
 
+    logs = []
     model, whole = run(tmp_path / "whole", 12, resume=False)
+    last = logs[0][-1]
+    assert last["lindyn/active_modes"] == float(whole.dataset["active_modes"][0, -1])
+    assert last["lindyn/imbalance_drift"] == float(whole.dataset["imbalance_drift"][0, -1])
+    larger = max(whole._starts["inner → outer"], key=np.linalg.norm)
+    np.testing.assert_allclose(  # four steps of warm-up: step k at 0.05·k/4
+        whole.dataset["adam_clock"][0] * np.sqrt(np.mean(larger**2)),
+        [0.05 * sum(min(k / 4, 1) for k in range(n)) for n in range(0, 13, 2)],
+        rtol=1e-6,
+    )
     wanted = np.linalg.svd(model.outer.weight.detach().numpy() @ model.inner.weight.detach().numpy(), compute_uv=False)
     np.testing.assert_allclose(whole.dataset["singular_values"][0, -1], wanted[:2], rtol=1e-5)
     run(tmp_path / "cut", 7, resume=False)  # its last checkpoint is that of step 6 or 7
@@ -280,14 +291,20 @@ def test_the_callback_of_lightning_records_saves_and_resumes(tmp_path):
         tracker = RegimeTracker(pairs, every=2, path=folder / "regime.zarr", resume=True)
         loader = torch.utils.data.DataLoader(examples(8) * 8, batch_size=8)  # the same batch, wherever it goes on
         saver = pl.callbacks.ModelCheckpoint(dirpath=folder / "out", save_last=True, every_n_train_steps=3)
+        logger = pl.loggers.CSVLogger(folder)
         trainer = pl.Trainer(
-            max_steps=steps, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
+            max_steps=steps, accelerator="cpu", logger=logger, enable_progress_bar=False, enable_model_summary=False,
             callbacks=[TrackerCallback(tracker), saver], accumulate_grad_batches=2, default_root_dir=folder,
         )  # fmt: skip
         trainer.fit(module, loader, ckpt_path=checkpoint)
         return module, tracker
 
     module, whole = run(tmp_path / "whole", 10)
+    logged = next((tmp_path / "whole").rglob("metrics.csv")).read_text(encoding="utf-8").splitlines()
+    columns = logged[0].split(",")
+    assert {"lindyn/active_modes", "lindyn/imbalance_drift", "lindyn/turn", "lindyn/adam_clock"} <= set(columns)
+    drift = float(logged[-1].split(",")[columns.index("lindyn/imbalance_drift")])
+    assert drift == pytest.approx(float(whole.dataset["imbalance_drift"][0, -1]))
     product = module.net.outer.weight.detach().numpy() @ module.net.inner.weight.detach().numpy()
     wanted = np.linalg.svd(product, compute_uv=False)
     np.testing.assert_allclose(whole.dataset["singular_values"][0, -1], wanted[:2], rtol=1e-5)

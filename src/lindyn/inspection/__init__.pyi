@@ -1,3 +1,5 @@
+from .following import Following as Following
+from .following import follow as follow
 from .inspection import inspect as inspect
 from .recognition import START_LAWS as START_LAWS
 from .recognition import common_thresholds as common_thresholds

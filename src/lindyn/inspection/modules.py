@@ -219,8 +219,9 @@ def _lora_pairs(module: nn.Module, scale: float | None) -> Iterator[Pair]:
         shared = any(users[key] > 1 for key in _memories(layer))
         law = None if config is None else config.law
         shown = layer.adapter if several else ""
+        module_name = layer.name or type(layer.layer).__name__
         pair = Pair(
-            name=pair_name(layer.name, shown),
+            name=pair_name(module_name, shown),
             load=partial(_load, module, layer, scale, shared=shared),
             law=recognition.EMBEDDING if layer.is_embedding and law == recognition.KAIMING else law,
             notes=_notes(layer) if config is None else config.notes,
@@ -233,7 +234,7 @@ def _lora_pairs(module: nn.Module, scale: float | None) -> Iterator[Pair]:
             continue
         for expert in range(layer.experts):
             load = partial(_load, module, layer, scale, shared=shared, expert=expert)
-            yield replace(pair, name=pair_name(layer.name, shown, expert), load=load, expert=expert)
+            yield replace(pair, name=pair_name(module_name, shown, expert), load=load, expert=expert)
 
 
 def _parameters(module: nn.Module, found: LoraLayer) -> tuple[Any, Any]:

@@ -1,3 +1,5 @@
+from .adam import AdamClock as AdamClock
+from .adam import adam_clock as adam_clock
 from .estimation import SpectrumEstimate as SpectrumEstimate
 from .estimation import estimate_spectrum as estimate_spectrum
 from .factors import predict_factors as predict_factors

@@ -15,6 +15,7 @@ from lindyn.dynamics import Mixed
 from lindyn.methods.method import Flow
 from lindyn.methods.rates import StabilityWarning
 from lindyn.networks.laws import Parametrization
+from lindyn.networks.live_layers import lora_layers
 from lindyn.networks.two_layer import TwoLayer
 from lindyn.simulation.plans import save_steps
 from lindyn.simulation.simulation import simulate
@@ -53,7 +54,7 @@ class _Clock(NamedTuple):
 
 
 def predict_factors(
-    start: tuple[Any, Any] | TwoLayer | Parametrization,
+    start: Any,
     target: Any = None,
     *,
     gradient: Any = None,
@@ -82,9 +83,10 @@ def predict_factors(
     weight decay τ(t) = τe^{−2μt}. For the steps themselves instead of their flow: `simulate` with `GradientDescent`.
 
     Args:
-        start: (W1, W2), shapes (w, d_in) and (d_out, w): arrays or tensors (LoRA: A and B); or a `TwoLayer`; or only
-            a law, such as `lindyn.parametrizations.lora(...)`: the prediction is then the mean over `draws` starts,
-            with "singular_values_std" beside it, and is marked as statistical.
+        start: (W1, W2), shapes (w, d_in) and (d_out, w): arrays or tensors (LoRA: A and B); or a LoRA layer, of PEFT
+            or another library, or a model with one, whose A, B and scale are taken; or a `TwoLayer`; or only a law,
+            such as `lindyn.parametrizations.lora(...)`: the prediction is then the mean over `draws` starts, with
+            "singular_values_std" beside it, and is marked as statistical.
         target: T, shape (d_out, d_in), or a pair (left, right) of factors with T = left·right. LoRA: the wanted ΔW.
         gradient: instead of the target, ∇C at the start with respect to A (LoRA: to the adapted weight):
             T = A(0) − gradient/c.
@@ -238,9 +240,15 @@ def _starts(
         rng = stream("key", key, "starts")
         nets = [TwoLayer.parametrized(shape, start, rng) for _ in range(checks.integer("draws", draws, at_least=2))]
         return [replace(n, threshold=_nominal_threshold(n, start)) for n in nets]
+    if hasattr(start, "named_modules"):
+        if s != 1:
+            raise checks.InvalidArgument("scale", "be left out", f"it is {s:g}, and the adapter has its own")
+        *start, s = _of_adapter(start)
     if not isinstance(start, tuple | list) or len(start) != 2:
         raise checks.InvalidArgument(
-            "start", "be a pair (W1, W2), a TwoLayer or a Parametrization", f"it is {type(start).__name__}"
+            "start",
+            "be a pair (W1, W2), a LoRA layer, a TwoLayer or a Parametrization",
+            f"it is {type(start).__name__}",
         )
     first, second = (checks.array(f"start[{i}]", w, 2) for i, w in enumerate(start))
     if second.shape[1] != first.shape[0]:
@@ -254,6 +262,30 @@ def _starts(
             "start", "have a layer that is not zero", "both are zero, from where nothing moves"
         )
     return [replace(net, clock=law.clock, units=law.units)]
+
+
+def _of_adapter(module: Any) -> tuple[np.ndarray, np.ndarray, float]:
+    """A, B and s of the one adapter that a live layer or model holds."""
+    found = lora_layers(module)
+    if len(found) != 1:
+        names = ", ".join(" ".join(filter(None, (layer.path, layer.adapter))) for layer in found[:3])
+        but = f"it holds {len(found)}: {names}" + (" …" if len(found) > 3 else "") if found else "it holds none"
+        raise checks.InvalidArgument(
+            "start",
+            "hold one LoRA adapter",
+            but,
+            "pass one of its layers, model.get_submodule(…), or (A, B) and `scale`",
+        )
+    try:
+        first, second = found[0].tensors()
+        scale = found[0].scale
+    except checks.InvalidArgument as error:
+        raise error.renamed({"source": "start"}) from error
+    if first.ndim != 2 or second.ndim != 2 or found[0].experts > 1:
+        raise checks.InvalidArgument(
+            "start", "hold one product s·BA", f"the factors of {found[0].name} are those of a convolution or of experts"
+        )
+    return first, second, scale
 
 
 def _nominal_threshold(net: TwoLayer, law: Parametrization) -> float:

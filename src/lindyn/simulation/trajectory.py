@@ -245,11 +245,20 @@ class Comparison:
     __repr__ = __str__
 
 
-def compare(first: Trajectory, second: Trajectory) -> Comparison:
-    """Align two trajectories on the clock of flow time and return their differences.
+def compare(first: Trajectory, second: Any, *, pair: str | None = None) -> Any:
+    """Align two trajectories on the clock of flow time and return their differences; or a prediction with training.
 
     The records of `first` within the time range of `second` are used. Where `second` has no record at such a time
     its values are interpolated linearly, and the comparison says so.
+
+    Args:
+        first: a run; or the prediction of a pair of factors, from `predict_factors`.
+        second: another run; or what recorded a training, a `lindyn.torch.RegimeTracker`.
+        pair: which of the tracked pairs, where there are several.
+
+    Returns:
+        A `Comparison`; of a prediction with a tracker a `lindyn.inspection.Following`, which says whether training
+        followed and draws both.
 
     Raises:
         InvalidArgument: different tasks' shapes, no overlap in time, or no observable in common.
@@ -263,6 +272,10 @@ def compare(first: Trajectory, second: Trajectory) -> Comparison:
         >>> ld.compare(flow, formula).largest("train_error") < 1e-8
         True
     """
+    if hasattr(second, "against"):
+        return second.against(first, pair=pair)
+    if pair is not None:
+        raise checks.InvalidArgument("pair", "come with a tracker", "`second` is a trajectory")
     if first.info.shape != second.info.shape:
         raise checks.InvalidArgument("second", f"have the shape {first.info.shape}", f"it has {second.info.shape}")
     slack = 1e-9 * max(first.time[-1], second.time[-1])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
-from lindyn.torch.tracker import RegimeTracker
+from lindyn.support.checks import InvalidArgument
+from lindyn.torch.tracker import RegimeTracker, TrackingWarning
 
 try:
     from transformers import TrainerCallback
@@ -16,6 +18,10 @@ except ImportError as error:
 
 class TrackerCallback(TrainerCallback):
     """Steps a tracker with the Trainer, saves it with every checkpoint, and goes back with a resumed one.
+
+    Each log of the Trainer (`state.log_history`, and the callbacks after this one) also has "lindyn/active_modes",
+    "lindyn/imbalance_drift", "lindyn/turn" and "lindyn/adam_clock" of the last record; learning rates are read from the
+    Trainer's optimiser. A tracker that has to stop says so in a warning, and training goes on.
 
     Args:
         tracker: made from the model that the Trainer gets; with a `path`, it is saved at every checkpoint and at the
@@ -31,10 +37,29 @@ class TrackerCallback(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Go to the step that training begins at."""
         self.tracker.seek(state.global_step)
+        if kwargs.get("optimizer") is not None:
+            self.tracker.watch(kwargs["optimizer"])
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Keep the learning rates of this step: the schedule moves on before its end."""
+        self.tracker.note_rates()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Count an optimiser step."""
-        self.tracker.step(state.global_step)
+        try:
+            self.tracker.step(state.global_step)
+        except InvalidArgument as error:
+            if self.tracker.stopped is None:
+                raise
+            warnings.warn(str(error), TrackingWarning, stacklevel=2)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        """Add active modes and drift to what is logged."""
+        found = self.tracker.summary()
+        if logs is not None:
+            logs.update(found)
+        if state.log_history:
+            state.log_history[-1].update(found)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Save beside a checkpoint."""

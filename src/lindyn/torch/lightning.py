@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
-from lindyn.torch.tracker import RegimeTracker
+from lindyn.support.checks import InvalidArgument
+from lindyn.torch.tracker import RegimeTracker, TrackingWarning
 
 try:
     from lightning.pytorch.callbacks import Callback
@@ -14,6 +16,10 @@ except ImportError as error:
 
 class TrackerCallback(Callback):
     """Steps a tracker with Lightning's trainer, saves it with every checkpoint, and goes back with a resumed one.
+
+    Each record goes to the trainer's loggers as "lindyn/active_modes", "lindyn/imbalance_drift", "lindyn/turn" and
+    "lindyn/adam_clock"; learning rates are read from the trainer's optimiser. A tracker that has to stop says so in a
+    warning, and training goes on.
 
     Args:
         tracker: made from the module that is trained (or layers of it); with a `path`, it is saved at every
@@ -30,9 +36,23 @@ class TrackerCallback(Callback):
         """Go to the step that training begins at."""
         self.tracker.seek(trainer.global_step)
 
+    def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
+        """Keep the learning rates of this step: the schedule may move on before its end."""
+        self.tracker.watch(optimizer)
+        self.tracker.note_rates()
+
     def on_train_batch_end(self, trainer: Any, *args: Any, **kwargs: Any) -> None:
-        """Count the optimiser steps made so far: none while gradients accumulate."""
-        self.tracker.step(trainer.global_step)
+        """Count the optimiser steps made so far (none while gradients accumulate), and log a record."""
+        before = self.tracker.records
+        try:
+            self.tracker.step(trainer.global_step)
+        except InvalidArgument as error:
+            if self.tracker.stopped is None:
+                raise
+            warnings.warn(str(error), TrackingWarning, stacklevel=2)
+        if self.tracker.records > before:
+            for logger in trainer.loggers:
+                logger.log_metrics(self.tracker.summary(), step=trainer.global_step)
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Save beside a checkpoint."""

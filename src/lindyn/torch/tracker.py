@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from lindyn.inspection.following import NEAR, Following, follow
 from lindyn.inspection.modules import module_pairs, without
 from lindyn.inspection.pairs import Factors, Pair, PairSpec, tied, with_column
 from lindyn.inspection.records import OF_MODES, OF_PAIRS, RECORD, crossings, load_with_start, tracking_dataset
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.live import Live
     from rich.table import Table
+
+    from lindyn.simulation.trajectory import Trajectory
 
 _PAIR_FIELDS = ("d_out", "d_in", "width", "scale")
 
@@ -165,6 +168,15 @@ class RegimeTracker:
         """Read learning rates from this optimiser from now on, for Adam's clock; the callbacks do it."""
         self._rates.watch(optimizer)
 
+    def note_rates(self) -> None:
+        """Keep the present learning rates for the next step, where a schedule moves on before the step is counted."""
+        self._rates.note()
+
+    @property
+    def records(self) -> int:
+        """Number of records made so far, the start included."""
+        return len(self._records)
+
     def record(self) -> None:
         """Record all pairs now, under the present count of steps; a second record of one step replaces the first.
 
@@ -201,7 +213,7 @@ class RegimeTracker:
                 "pairs", f"keep the shapes {start[0].shape} and {start[1].shape} of the start", shapes
             )
         try:
-            modes = factor_modes(first, second, scale)
+            modes = factor_modes(first, second, abs(scale))  # a subtracted adapter has s < 0
         except checks.InvalidArgument as error:
             self._warn(pair.name, f"is recorded as NaN: {error}")
             return
@@ -351,6 +363,26 @@ class RegimeTracker:
 
         return who_crossed_when(self.dataset, pairs)
 
+    def against(self, prediction: Trajectory, *, pair: str | None = None, tolerance: float = NEAR) -> Following:
+        """Say whether training followed a prediction of `predict_factors`: `lindyn.compare(prediction, tracker)`.
+
+        Args:
+            prediction: of this pair, from its start.
+            pair: name of the pair, where several are tracked.
+            tolerance: largest difference that counts as followed, in units of the largest predicted singular value.
+        """
+        return follow(prediction, self.dataset, pair=pair, tolerance=tolerance)
+
+    def summary(self) -> dict[str, float]:
+        """Return the last record in a few numbers, for a trainer's log: active modes, and the largest of the rest."""
+        now = self._records[-1]
+        out = {"lindyn/active_modes": float(np.nansum(now["active_modes"]))}
+        for name in ("imbalance_drift", "turn", "adam_clock"):
+            known = now[name][np.isfinite(now[name])]
+            if known.size:
+                out[f"lindyn/{name}"] = float(known.max())
+        return out
+
     def table(self) -> Table:
         """Return the last record as a rich table: for each pair its leading modes, their thresholds, active modes."""
         from rich.table import Table
@@ -402,7 +434,8 @@ def _first_reading(pairs: list[Pair]) -> tuple[dict[str, Factors], dict[str, Fac
     for pair in pairs:
         try:
             loaded[pair.name] = pair.load()
-            measured[pair.name] = factor_modes(*loaded[pair.name][:3])
+            first, second, scale, _ = loaded[pair.name]
+            measured[pair.name] = factor_modes(first, second, abs(scale))
         except checks.InvalidArgument as error:
             refused[pair.name] = error
     if refused:
