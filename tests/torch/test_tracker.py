@@ -237,7 +237,8 @@ def test_the_callback_of_the_hugging_face_trainer_records_saves_and_resumes(tmp_
         tracker = RegimeTracker(model, pair=("inner", "outer"), every=2, path=folder / "regime.zarr", resume=True)
         arguments = TrainingArguments(
             output_dir=str(folder / "out"), max_steps=steps, save_steps=3, per_device_train_batch_size=8, report_to=[],
-            learning_rate=0.05, lr_scheduler_type="constant_with_warmup", warmup_steps=4, optim="sgd", use_cpu=True, disable_tqdm=True, seed=3,
+            learning_rate=0.05, lr_scheduler_type="constant_with_warmup", warmup_steps=4, optim="sgd",
+            use_cpu=True, disable_tqdm=True, seed=3,
             logging_strategy="no", dataloader_pin_memory=False, gradient_accumulation_steps=2,
         )  # fmt: skip
         trainer = Trainer(model=model, args=arguments, train_dataset=examples(), callbacks=[TrackerCallback(tracker)])
