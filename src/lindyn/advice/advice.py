@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from lindyn.advice.adam_advice import AdamAdvice, adam_advice, is_adam
 from lindyn.advice.limits import assumptions_of, constraints_of
 from lindyn.advice.recipes import narrow_starts, wide_starts
 from lindyn.advice.recommendation import Advice, Depth, ModeAdvice
@@ -47,9 +49,9 @@ def advise(
     optimizer: str = "gd",
     momentum: float = 0.0,
     curvature: float = 1.0,
-    learning_rate: float | None = None,
+    learning_rate: float | Sequence[float] | None = None,
     steps: int = 750,
-) -> Advice:
+) -> Advice | AdamAdvice:
     """Advise how to start, how fast to learn and when to stop, by the large-d theory, before anything is trained.
 
     Searches the threshold τ (σ²w of a Gaussian pair) for the smallest predicted test error that `steps` gradient
@@ -66,21 +68,22 @@ def advise(
         noise: standard deviation of a noise entry; left out, estimated from a matrix, else taken as 1.
         scale: multiplies the signal of given rank.
         width: w; left out, one is recommended that a Gaussian start follows the formula at.
-        optimizer: "gd" or "sgd".
+        optimizer: "gd" or "sgd"; or "adam", "adamw" for a LoRA pair, of which only a bound is known (2.10): until
+            which step it must still be lazy, and from when it can have turned.
         momentum: heavy-ball momentum μ, counted as the rate η/(1 − μ).
         curvature: κ of the cost ½κ‖A − T‖_F²; for the mean of squared errors per entry it is 2/(d_out d_in).
-        learning_rate: η to keep to; left out, a tenth of the stability bound.
+        learning_rate: η to keep to; left out, a tenth of the stability bound. With Adam also one for each step.
         steps: largest number of steps.
 
     Returns:
-        An `Advice`, which prints itself.
+        An `Advice`, which prints itself; with Adam an `AdamAdvice`.
 
     Raises:
         InvalidArgument: arguments that cannot be used; an optimiser that the theory does not cover, by name; a signal
             that the noise hides, so that nothing can be learned; a learning rate that is unstable everywhere.
 
     References:
-        theory (2.3)–(2.7), (3.2), (3.4), sections 4 and 5.
+        theory (2.3)–(2.7), (2.10), (3.2), (3.4), sections 4 and 5.
 
     Examples:
         >>> advice = advise(200, rank=5, noise=1.0)
@@ -89,6 +92,19 @@ def advise(
         >>> [(c.condition, c.status) for c in advice.constraints][0]
         ('w ≥ rank', 'satisfied')
     """
+    if is_adam(optimizer) and width is not None:
+        described = {"rank": rank, "singular_values": singular_values, "noise": noise}
+        if momentum:
+            raise checks.InvalidArgument("momentum", "be left out", f"it is {momentum:g}, and {optimizer} has its own")
+        size = _shape_of(shape, target, gradient)
+        return adam_advice(
+            size,
+            checks.integer("width", width, at_least=1),
+            optimizer=str(optimizer).lower(),
+            learning_rate=learning_rate,
+            steps=checks.integer("steps", steps, at_least=1),
+            ignored=[name for name, value in described.items() if value is not None],
+        )
     _refuse_optimizer(optimizer)
     mu = checks.number("momentum", momentum)
     if not 0 <= mu < 1:
@@ -126,6 +142,17 @@ def _hidden(target: Any, gradient: Any, but: str) -> checks.InvalidArgument:
     )
 
 
+def _shape_of(shape: Any, target: Any, gradient: Any) -> tuple[int, int]:
+    """Return (d_out, d_in) as given, or of the matrix."""
+    matrix = target if gradient is None else gradient
+    if matrix is not None:
+        d_out, d_in = checks.array("target" if gradient is None else "gradient", matrix, 2).shape
+        return d_out, d_in
+    if shape is None:
+        raise checks.InvalidArgument("shape", "be given, or target or gradient", "it is not")
+    return checks.matrix_shape("shape", shape)
+
+
 def _refuse_optimizer(optimizer: str) -> None:
     name = str(optimizer).lower()
     if name in REFUSED:
@@ -134,7 +161,8 @@ def _refuse_optimizer(optimizer: str) -> None:
             "be plain gradient descent, 'gd' or 'sgd'",
             f"it is {optimizer!r}, which rescales the gradient and so breaks the conservation law that fixes the "
             "threshold",
-            "measure the regime while training, with lindyn.torch.RegimeTracker",
+            "measure the regime while training, with lindyn.torch.RegimeTracker"
+            + ("; for Adam's clock give `width`, LoRA's rank, and `learning_rate`" if is_adam(optimizer) else ""),
         )
     checks.choice("optimizer", optimizer, PLAIN)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lindyn.advice.training_code import lora_code, pair_code
 from lindyn.networks.laws import Parametrization, standard
 from lindyn.support import checks
 
@@ -173,6 +174,14 @@ class Advice:
             )
         return standard(width=self.width, variance=self.variance)
 
+    @property
+    def code(self) -> str:
+        """Lines of Python that set the start and the optimiser: `LoraConfig` and `lora_init_`, or `mixed_init_`."""
+        plan = {"learning_rate": self.learning_rate, "momentum": self.momentum, "steps": self.steps}
+        if self.narrow:
+            return lora_code(self.width, self.threshold, **plan)  # type: ignore[arg-type]
+        return pair_code(self.shape, self.width, self.threshold, **plan)  # type: ignore[arg-type]
+
     def facts(self) -> list[tuple[str, str]]:
         """Return the main numbers as label and text."""
         first = (
@@ -212,7 +221,8 @@ class Advice:
             for d in self.trade_off
         ]
         lines += ["assumptions", *(f"  - {a}" for a in self.assumptions)]
-        return "\n".join([*lines, *(f"note: {n}" for n in self.notes)])
+        lines += [f"note: {n}" for n in self.notes]
+        return "\n".join([*lines, "code", *(f"  {line}".rstrip() for line in self.code.splitlines())])
 
     __repr__ = __str__
 
@@ -220,7 +230,7 @@ class Advice:
         """Return plain data, fit for JSON; the curves of the trade-off are left out."""
         out = asdict(self)
         out["trade_off"] = [{k: v for k, v in row.items() if k != "curve"} for row in out["trade_off"]]
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in out.items()}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in out.items()} | {"code": self.code}
 
     def to_xarray(self) -> xarray.Dataset:
         """Return the trade-off over "depth" (τ/s_K), its curves padded with NaN, and the recommended point."""

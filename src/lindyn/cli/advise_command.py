@@ -11,12 +11,13 @@ from lindyn.cli import options as o
 from lindyn.cli import output
 
 if TYPE_CHECKING:
-    from lindyn.advice import Advice
+    from lindyn.advice import AdamAdvice, Advice
 
 EXAMPLES = (
     "lindyn advise --dim 200 --rank 5 --noise 1 --steps 750",
     "lindyn advise --target observed.npy --width 1000 --out advice",
     "lindyn advise --rows 512 --columns 768 --rank 3 --width 8",
+    "lindyn advise --dim 4096 --width 16 --optimizer adamw --learning-rate 2e-4 --steps 300",
     "lindyn advise --gradient gradient.npy --width 16 --curvature 2e-4 --json",
 )
 
@@ -48,7 +49,9 @@ def advise(
     width: Annotated[
         float | None, typer.Option(help="Hidden width w, or LoRA rank. Default: recommended.", rich_help_panel=o.NET)
     ] = None,
-    optimizer: Annotated[str, typer.Option(help="gd or sgd.", rich_help_panel=o.RUN)] = "gd",
+    optimizer: Annotated[
+        str, typer.Option(help="gd or sgd; adam, adamw: the clock of a LoRA pair.", rich_help_panel=o.RUN)
+    ] = "gd",
     momentum: Annotated[float, typer.Option(help="Heavy-ball momentum.", rich_help_panel=o.RUN)] = 0.0,
     curvature: Annotated[
         float,
@@ -68,10 +71,11 @@ def advise(
     force: o.Force = False,
 ) -> None:
     """Advise before training: how to start, how fast to learn, when to stop, what to expect, what depth costs."""
+    from lindyn.advice import Advice
     from lindyn.advice import advise as run_advice
 
     typed = o.given(ctx)
-    _check_options(typed)
+    _check_options(typed, optimizer)
     output.prepare_folder(out, force)
     matrix, slope = o.matrix_from("target", target), o.matrix_from("gradient", gradient)
     shape = o.shape_of(dim, rows, columns) if matrix is None and slope is None else None
@@ -91,15 +95,18 @@ def advise(
         steps=steps,
     )
     summary = advice.as_dict()
+    figures = {"trade_off.png": advice.plot()} if out is not None and isinstance(advice, Advice) else {}
     if out is not None:
-        output.write_results(out, summary, {"trade_off.png": advice.plot()})
+        output.write_results(out, summary, figures)
     if as_json:
         output.print_json(summary)
-    else:
+    elif isinstance(advice, Advice):
         _print(advice)
+    else:
+        _print_clock(advice)
 
 
-def _check_options(typed: set[str]) -> None:
+def _check_options(typed: set[str], optimizer: str) -> None:
     """Refuse options that are missing, or that would change nothing beside the others."""
     if "out" not in typed:
         o.idle(typed, ("force",), "without `out`")
@@ -109,6 +116,9 @@ def _check_options(typed: set[str]) -> None:
     if matrices:
         told = " and ".join(f"`{name}`" for name in sorted(matrices))
         o.idle(typed, ("dim", "rows", "columns", "rank", "singular_values", "scale"), f"with {told}")
+        return
+    if optimizer.lower() in ("adam", "adamw"):  # their clock needs no signal
+        o.require((bool(typed & {"dim", "rows", "columns"}), "`dim` (or `rows` and `columns`)"))
         return
     o.require(
         (bool(typed & {"dim", "rows", "columns"}), "`dim` (or `rows` and `columns`, or `target`, or `gradient`)"),
@@ -131,6 +141,7 @@ def _print(advice: Advice) -> None:
     output.print_table(
         "How to start there", ["start", "layers", "settings", "η", "accuracy"], starts, prose=("layers", "accuracy")
     )
+    _print_code(advice.code)
     modes = [
         [
             str(k),
@@ -157,6 +168,25 @@ def _print(advice: Advice) -> None:
     output.say("Assumptions", style="bold")
     for line in (*advice.assumptions, *(f"note: {n}" for n in advice.notes)):
         output.say(f"• {line}")
+
+
+def _print_code(code: str) -> None:
+    """Print lines that can be copied: as they are, however narrow the terminal."""
+    output.say("In Python", style="bold")
+    output.lines(code)
+
+
+def _print_clock(advice: AdamAdvice) -> None:
+    d_out, d_in = advice.shape
+    output.say(f"Adam's clock x = (sum of η)/σ_A: {d_out:,} × {d_in:,}, rank {advice.rank}, {advice.steps:,} steps")
+    output.print_table(
+        "Until when A must stay where it started",
+        ["start", "σ_A", "still lazy until", "can have turned from", "x at the end"],
+        advice.rows(),
+    )
+    _print_code(advice.code)
+    for note in advice.notes:
+        output.say(f"• {note}")
 
 
 def _print_trade_off(advice: Advice) -> None:

@@ -142,6 +142,12 @@ def say(text: str, style: str = "") -> None:
     console.print(spelled(visible(text), console.encoding), style=style)
 
 
+def lines(text: str) -> None:
+    """Print lines as they are, unwrapped, on standard output."""
+    console = _console()
+    console.print(spelled(visible(text), console.encoding), soft_wrap=True, highlight=False)
+
+
 def tell(text: str, start: str = "", style: str = "") -> None:
     """Print one line on standard error, with a coloured start."""
     from rich.text import Text
