@@ -109,7 +109,7 @@ class Following:
 
     def plot(self) -> Figure:
         """Draw prediction and training on one axis: see `lindyn.plots.followed`."""
-        from lindyn.plots.following import followed
+        from lindyn.plots.agreement import followed
 
         return followed(self.steps, self.predicted, self.measured, title=self.pair, verdict=self.verdict)
 
