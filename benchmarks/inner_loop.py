@@ -15,8 +15,7 @@ from jax import lax
 import lindyn as ld
 import torch
 from benchmarks.setting import PUBLISHED_WIDTH, VARIANCE, draw_setting
-from lindyn.methods.engines import Descent, NetworkDescent
-from lindyn.methods.rules import momentum_rule
+from lindyn.methods import Problem
 from lindyn.support.precision import working_precision
 
 LOOPS = ("simultaneous", "sequential")
@@ -31,10 +30,9 @@ def _loop(dim: int, dtype: str, order: str, steps: int, calls: int) -> Contestan
     """Plain gradient descent by lindyn's engine; each call goes on by so many steps in one compiled loop."""
     _, target, rate = draw_setting(dim, dtype)
     network = ld.TwoLayer.gaussian(dim, PUBLISHED_WIDTH, VARIANCE, key=1, dtype=dtype)
-    task = jax.tree.map(jnp.asarray, ld.SpikedMatrix(target=target))
-    descent = Descent(momentum_rule(0.0, False, 0.0, None), order, False, None)
-    records = steps * np.arange(1, calls + 1)
-    engine = NetworkDescent(task, network.w1, network.w2, records, rate, descent)
+    method = ld.GradientDescent(learning_rate=rate, steps=steps * calls, order=order)
+    problem = Problem(network, ld.SpikedMatrix(target=target), save_every=(steps * np.arange(1, calls + 1)).tolist())
+    engine = method.prepare(problem)
     record = iter(range(calls))
     return lambda: jax.block_until_ready(engine.advance(next(record)).matrix)
 

@@ -16,6 +16,7 @@ from .advice import advise as advise
 from .diagrams import DiagramSettings as DiagramSettings
 from .diagrams import phase_diagram as phase_diagram
 from .dynamics import Balanced as Balanced
+from .dynamics import Dynamics as Dynamics
 from .dynamics import Lazy as Lazy
 from .dynamics import Mixed as Mixed
 from .inspection import inspect as inspect

@@ -1,18 +1,33 @@
-"""Dynamics of the matrix itself: the mixed formula and its two limits (theory section 2)."""
+"""Dynamics of the matrix itself: the base class for one's own, the mixed formula and its two limits (theory section 2).
+
+A dynamics says how A moves under a cost. Whatever else it says (C1 and C2, a closed form) belongs to that motion: a
+subclass that changes the motion inherits none of it. `Dynamics` sees to that by asking which class a method is from.
+"""
 
 from __future__ import annotations
 
-import abc
-from dataclasses import dataclass
+import math
+from dataclasses import fields
 from typing import Any, Self
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from lindyn.networks.two_layer import TwoLayer
+from lindyn.networks.network import Network
+from lindyn.solutions.solution import Reason, Solution, not_quadratic, riccati
 from lindyn.support import checks
+from lindyn.support.precision import working_precision
+from lindyn.support.programs import on_device, run_compiled
+from lindyn.support.randomness import stream
+from lindyn.support.values import Value
+from lindyn.tasks.task import Quadratic, Task
+
+Matrix = Float[Array, "d_out d_in"]
+# what a motion is made of: with one of these changed, nothing that was said of the motion before holds
+_MOTION = ("drive", "velocity", "threshold_at")
 
 
 def _halves(matrix: Any, tau: Any) -> tuple[Any, Any, Any, Any]:
@@ -52,49 +67,205 @@ def _mixing_jvp(primals: Any, tangents: Any) -> Any:
     return mixing(matrix, gradient, tau), tangent
 
 
-@dataclass(frozen=True, eq=False)
-class AbstractDynamics(abc.ABC):
-    """Motion of the matrix alone: Ȧ = velocity(A, ∇C(A), t), from `start` (zero if None)."""
+def _number(name: str) -> Any:
+    def convert(value: Any) -> float:
+        return checks.number(name, value, at_least=0)
 
-    start: Float[np.ndarray, "d_out d_in"] | None
-    threshold: float
-    weight_decay: float
+    return convert
 
-    def __post_init__(self) -> None:
-        if self.start is not None:
-            object.__setattr__(self, "start", checks.array("start", self.start, 2))
-        object.__setattr__(self, "threshold", checks.number("threshold", self.threshold, at_least=0))
-        object.__setattr__(self, "weight_decay", checks.number("weight_decay", self.weight_decay, at_least=0))
+
+def _matrix(value: Any) -> Any:
+    return None if value is None else checks.array("start", value, 2)
+
+
+class Dynamics(Value, eqx.Module):
+    """A motion of the matrix alone, Ȧ = velocity(A, ∇C(A), t) from A(0) = `start`: the base class for your own.
+
+    A subclass defines `drive`, the motion under the cost at a threshold, or `velocity`, all of it, with jax.numpy.
+    Its own parameters are annotated fields, as in a dataclass. That is enough for "auto", `Flow`, `GradientDescent`
+    (Euler steps), `compare` and every observable of the matrix. What it can say beyond that is optional: `grams` for
+    the observables of the tangent kernel, `solution` for `ClosedForm`.
+
+    Numbers and arrays among the fields are traced: changing them compiles nothing anew. Whole numbers, words and
+    functions are compiled in, each value anew. Values that `drive` takes from outside (globals, closures) are read
+    when it is compiled, so make them fields.
+
+    Args:
+        threshold: τ ≥ 0, for a motion that has one; 0 if left out.
+        start: A(0), shape (d_out, d_in); zero if left out.
+        weight_decay: μ ≥ 0 on both layers, per unit of flow time: τ(t) = τe^{−2μt} and a term −2μA (2.8).
+
+    Raises:
+        InvalidArgument: a negative τ or μ, a start that is not a finite matrix, or neither `drive` nor `velocity`.
+
+    References:
+        theory (2.1), (2.8).
+
+    Examples:
+        A rival of the mixed formula that leaves τ out of one root (docs: "Test your own formula"):
+
+        >>> import jax.numpy as jnp, numpy as np, lindyn as ld
+        >>> class Halved(ld.Dynamics):
+        ...     speed: float = 0.5
+        ...
+        ...     def drive(self, matrix, gradient, threshold):
+        ...         return -self.speed * 2 * threshold * gradient
+        >>> task = ld.SpikedMatrix(target=np.eye(2))
+        >>> run = ld.simulate(Halved(threshold=1.0), task, times=[0.0, 1.0])
+        >>> print(run.info.method, float(run.final[0, 0].round(6)))  # 1 − e^{−1}
+        flow by dopri8 0.632121
+    """
+
+    threshold: float = eqx.field(converter=_number("threshold"), default=0.0)
+    start: Float[np.ndarray, "d_out d_in"] | None = eqx.field(converter=_matrix, default=None)
+    weight_decay: float = eqx.field(converter=_number("weight_decay"), default=0.0, kw_only=True)
+
+    def __check_init__(self) -> None:
+        if all(self._origin(name) is Dynamics for name in ("drive", "velocity")):
+            raise checks.InvalidArgument(
+                "system",
+                "say how its matrix moves",
+                f"{type(self).__name__} defines neither `drive` nor `velocity`",
+                "define drive(self, matrix, gradient, threshold)",
+            )
+
+    # What a subclass defines.
+
+    def drive(self, matrix: Matrix, gradient: Matrix, threshold: Float[Array, ""]) -> Matrix:
+        """Return the motion under the cost, such as −C2 G − G C1, inside JAX.
+
+        Args:
+            matrix: A, shape (d_out, d_in).
+            gradient: G = ∇C(A), same shape.
+            threshold: τ(t) at the present time.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no drive")
+
+    def velocity(self, matrix: Matrix, gradient: Matrix, time: Float[Array, ""]) -> Matrix:
+        """Return Ȧ inside JAX: the drive at τ(t), and −2μA under weight decay (2.8)."""
+        return self.drive(matrix, gradient, self.threshold_at(time)) - 2 * self.weight_decay * matrix
+
+    def threshold_at(self, time: Float[Array, ""]) -> Float[Array, ""]:
+        """Return τ(t) = τe^{−2μt} inside JAX."""
+        return self.threshold * jnp.exp(-2 * self.weight_decay * time)
+
+    def grams(self, matrix: Matrix, threshold: Float[Array, ""]) -> tuple[Array, Array] | None:
+        """Return C1 (d_in, d_in) and C2 (d_out, d_out) with drive = −C2 G − G C1, inside JAX; None if not known."""
+        del matrix, threshold
+        return None
+
+    def solution(self, task: Task) -> Solution | Reason:
+        """Return the exact motion on a task, or the reason why there is none. Asked through `closed_form`."""
+        del task
+        return Reason(f"{type(self).__name__} has no closed form")
+
+    def tangent_norm(self, matrix: Float[np.ndarray, "d_out d_in"]) -> float:
+        """Return the norm of the linear map G ↦ drive at a matrix, by power iteration."""
+        with working_precision(np.float64):
+            moved = on_device(self, np.dtype(np.float64))
+            return float(run_compiled(_tangent_norm, moved, jnp.asarray(matrix, np.float64)))
+
+    # What others ask.
+
+    def closed_form(self, task: Task) -> Solution | Reason:
+        """Return the exact motion on a task, or the reason why there is none.
+
+        A solution that is inherited counts only where the motion is inherited with it.
+        """
+        changed = self._changed_since("solution")
+        return Reason(f"{changed}, and the closed form is that of another motion") if changed else self.solution(task)
+
+    def known_grams(self, matrix: Matrix, threshold: Any) -> tuple[Array, Array] | None:
+        """Return `grams` if they belong to this motion, else None."""
+        return None if self._changed_since("grams") else self.grams(matrix, threshold)
+
+    def kernel_norms(self, target: Float[np.ndarray, "d_out d_in"]) -> tuple[float, float]:
+        """Return the norm of the tangent kernel at the start and at a target, for the stability bound."""
+        start = np.zeros(target.shape) if self.start is None else self.start
+        inherited = self._changed_since("tangent_norm") is None
+        norms = [self.tangent_norm(a) if inherited else Dynamics.tangent_norm(self, a) for a in (start, target)]
+        return norms[0], norms[1]
+
+    def _quadratic_of(self, task: Task) -> Quadratic | Reason:
+        """Return the quadratic cost for which there are closed forms, or why there is none."""
+        if self.weight_decay:
+            return Reason(f"weight_decay is {self.weight_decay:g}, which has no closed form here")
+        return task.quadratic() or not_quadratic(task)
+
+    def _origin(self, name: str) -> type:
+        return next(kind for kind in type(self).__mro__ if name in vars(kind))
+
+    def _changed_since(self, name: str) -> str | None:
+        """Say which part of the motion was changed by a class below the one that `name` is from, if any."""
+        order = type(self).__mro__
+        source = self._origin(name)
+        for part in _MOTION:
+            changer = self._origin(part)
+            if order.index(changer) < order.index(source):
+                return f"{changer.__name__} has its own `{part}`"
+        return None
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """Shape (d_out, d_in) of the start; None for a start of zero, which has the task's."""
+        return None if self.start is None else (self.start.shape[0], self.start.shape[1])
+
+    @property
+    def dtype(self) -> np.dtype | None:
+        """Precision of the start, or None."""
+        return None if self.start is None else self.start.dtype
+
+    @property
+    def clock(self) -> float:
+        """Flow time that passes in one step of learning rate 1."""
+        return 1.0
+
+    @property
+    def law(self) -> str:
+        """How the motion starts, for print-outs."""
+        return repr(self)
 
     @property
     def name(self) -> str:
         """Name for print-outs."""
         return type(self).__name__.lower()
 
+    @property
+    def title(self) -> str:
+        """What moves, for print-outs and legends."""
+        return f"{self.name} dynamics" + (f" with weight decay {self.weight_decay:g}" if self.weight_decay else "")
+
     def __repr__(self) -> str:
         """One line with the parameters."""
         start = "zero" if self.start is None else f"a {self.start.shape} matrix"
-        decay = f", weight_decay={self.weight_decay:g}" if self.weight_decay else ""
-        return f"{type(self).__name__}(threshold={self.threshold:.6g}, start={start}{decay})"
-
-    @staticmethod
-    @abc.abstractmethod
-    def drive(matrix: Float[Array, "d_out d_in"], gradient: Float[Array, "d_out d_in"], tau: Any) -> Any:
-        """Return the matrix by which the cost moves A, −C2 G − G C1, inside JAX."""
-
-    @staticmethod
-    @abc.abstractmethod
-    def grams(matrix: Float[Array, "d_out d_in"], tau: Any) -> tuple[Any, Any]:
-        """Return C1 (d_in, d_in) and C2 (d_out, d_out) as the dynamics has them, inside JAX."""
-
-    @classmethod
-    def velocity(cls, matrix: Any, gradient: Any, time: Any, tau: Any, decay: Any) -> Any:
-        """Return Ȧ inside JAX, with weight decay μ: τ(t) = τe^{−2μt} and a term −2μA (2.8)."""
-        return cls.drive(matrix, gradient, tau * jnp.exp(-2 * decay * time)) - 2 * decay * matrix
+        own = [f.name for f in fields(self) if f.name not in ("threshold", "start", "weight_decay")]
+        parts = [f"threshold={self.threshold:.6g}", f"start={start}"]
+        parts += [f"{name}={_short(getattr(self, name))}" for name in own]
+        parts += [f"weight_decay={self.weight_decay:g}"] if self.weight_decay else []
+        return f"{type(self).__name__}({', '.join(parts)})"
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Mixed(AbstractDynamics):
+def _short(value: Any) -> str:
+    if hasattr(value, "shape") and getattr(value, "size", 1) > 1:
+        return f"a {value.shape} array"
+    return f"{value:.6g}" if isinstance(value, float) else getattr(value, "__name__", None) or repr(value)
+
+
+def _tangent_norm(dynamics: Dynamics, matrix: Any) -> Any:
+    """Largest factor by which G ↦ velocity(A, G, 0) stretches, by power iteration on the map linearised once."""
+    zero = jnp.zeros_like(matrix)
+    _, push = jax.linearize(lambda g: dynamics.velocity(matrix, g, jnp.zeros((), matrix.dtype)), zero)
+    first = jnp.asarray(stream("key", 0, "curvature").standard_normal(matrix.shape), matrix.dtype)
+    tiny = jnp.finfo(matrix.dtype).tiny
+
+    def stretch(_: Any, pair: tuple[Any, Any]) -> tuple[Any, Any]:
+        moved = push(pair[0] / jnp.maximum(jnp.linalg.norm(pair[0]), tiny))
+        return moved, jnp.linalg.norm(moved)
+
+    return jax.lax.fori_loop(0, 100, stretch, (first, jnp.zeros((), matrix.dtype)))[1]
+
+
+class Mixed(Dynamics):
     """The unifying formula: Ȧ = −√(AAᵀ + τ²) G − G √(AᵀA + τ²), for any cost; τ = σ²w.
 
     Lazy along singular values below τ, balanced along those above it. Exact for wide networks up to O(√(d/w)),
@@ -112,40 +283,49 @@ class Mixed(AbstractDynamics):
         theory (2.1), (2.3), (2.8); Tu, Aranguri, Jacot (2024), equation 1.
 
     Examples:
-        >>> Mixed(threshold=2.0)
-        Mixed(threshold=2, start=zero)
+        >>> Mixed(threshold=2.0), Mixed(1.0) == Mixed(1.0)
+        (Mixed(threshold=2, start=zero), True)
     """
 
-    def __init__(self, threshold: float, start: Any = None, *, weight_decay: float = 0.0):
-        super().__init__(start, threshold, weight_decay)
+    threshold: float = eqx.field(converter=_number("threshold"))
 
     @classmethod
-    def matching(cls, network: TwoLayer, *, weight_decay: float = 0.0) -> Self:
+    def matching(cls, network: Network, *, weight_decay: float = 0.0) -> Self:
         """Return the formula that predicts this network: its threshold, started at its matrix.
 
         Examples:
+            >>> from lindyn.networks.two_layer import TwoLayer
             >>> net = TwoLayer.gaussian(4, width=10**8, variance=1e-8)
             >>> Mixed.matching(net).threshold
             1.0
         """
         return cls(network.threshold, network.matrix, weight_decay=weight_decay)
 
-    @staticmethod
-    def drive(matrix: Any, gradient: Any, tau: Any) -> Any:
+    def drive(self, matrix: Any, gradient: Any, threshold: Any) -> Any:
         """Return −√(AAᵀ + τ²) G − G √(AᵀA + τ²)."""
-        return -mixing(matrix, gradient, tau)
+        return -mixing(matrix, gradient, threshold)
 
-    @staticmethod
-    def grams(matrix: Any, tau: Any) -> tuple[Any, Any]:
+    def grams(self, matrix: Any, threshold: Any) -> tuple[Any, Any]:
         """Return √(AᵀA + τ²) and √(AAᵀ + τ²)."""
-        u, vt, excess, tau = _halves(matrix, tau)
+        u, vt, excess, tau = _halves(matrix, threshold)
         d_out, d_in = matrix.shape
         eye_in, eye_out = jnp.eye(d_in, dtype=u.dtype), jnp.eye(d_out, dtype=u.dtype)
         return (vt.T * excess) @ vt + tau * eye_in, (u * excess) @ u.T + tau * eye_out
 
+    def solution(self, task: Task) -> Solution | Reason:
+        """Return (3.1) on a quadratic cost without weight decay."""
+        quadratic = self._quadratic_of(task)
+        if isinstance(quadratic, Reason):
+            return quadratic
+        target, curvature = quadratic
+        return riccati(target, self.threshold, start_of(self, task), curvature)
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Lazy(AbstractDynamics):
+    def tangent_norm(self, matrix: Any) -> float:
+        """Return 2√(s₁² + τ²)."""
+        return 2 * math.hypot(float(np.linalg.norm(matrix, 2)), self.threshold)
+
+
+class Lazy(Dynamics):
     """The kernel limit, τ much above every singular value: Ȧ = −2τ G.
 
     Args:
@@ -161,30 +341,47 @@ class Lazy(AbstractDynamics):
         Lazy(threshold=2, start=zero)
     """
 
-    def __init__(self, threshold: float, start: Any = None, *, weight_decay: float = 0.0):
-        super().__init__(start, threshold, weight_decay)
-        checks.number("threshold", threshold, above=0, remedy="lazy dynamics at τ = 0 does not move")
+    threshold: float = eqx.field(converter=_number("threshold"))
+
+    def __check_init__(self) -> None:
+        checks.number("threshold", self.threshold, above=0, remedy="lazy dynamics at τ = 0 does not move")
 
     @classmethod
-    def matching(cls, network: TwoLayer, *, weight_decay: float = 0.0) -> Self:
+    def matching(cls, network: Network, *, weight_decay: float = 0.0) -> Self:
         """Return the lazy dynamics with this network's threshold, started at its matrix."""
         return cls(network.threshold, network.matrix, weight_decay=weight_decay)
 
-    @staticmethod
-    def drive(matrix: Any, gradient: Any, tau: Any) -> Any:
+    def drive(self, matrix: Any, gradient: Any, threshold: Any) -> Any:
         """Return −2τG."""
         del matrix
-        return -2 * tau * gradient
+        return -2 * threshold * gradient
 
-    @staticmethod
-    def grams(matrix: Any, tau: Any) -> tuple[Any, Any]:
+    def grams(self, matrix: Any, threshold: Any) -> tuple[Any, Any]:
         """Return τ times the identities."""
         d_out, d_in = matrix.shape
-        return tau * jnp.eye(d_in, dtype=matrix.dtype), tau * jnp.eye(d_out, dtype=matrix.dtype)
+        return threshold * jnp.eye(d_in, dtype=matrix.dtype), threshold * jnp.eye(d_out, dtype=matrix.dtype)
+
+    def solution(self, task: Task) -> Solution | Reason:
+        """Return A(t) = T + e^{−2τκt}(A(0) − T), on (κ/2)‖A − T‖_F²."""
+        quadratic = self._quadratic_of(task)
+        if isinstance(quadratic, Reason):
+            return quadratic
+        target, curvature = quadratic
+        gap, rate = start_of(self, task) - target, 2 * self.threshold * curvature
+        return Solution(
+            target + gap,
+            lambda time: target + np.exp(-rate * time).astype(gap.dtype) * gap,
+            "exponential approach",
+            state_bytes=gap.nbytes,
+        )
+
+    def tangent_norm(self, matrix: Any) -> float:
+        """Return 2τ."""
+        del matrix
+        return 2 * self.threshold
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Balanced(AbstractDynamics):
+class Balanced(Dynamics):
     """The active limit, every singular value much above τ: Ȧ = −√(AAᵀ) G − G √(AᵀA).
 
     From a random start it may converge slowly or not at all; zero is a fixed point.
@@ -206,23 +403,39 @@ class Balanced(AbstractDynamics):
     """
 
     def __init__(self, start: Any, *, weight_decay: float = 0.0):
-        super().__init__(checks.array("start", start, 2), 0.0, weight_decay)
+        self.threshold, self.start, self.weight_decay = 0.0, checks.array("start", start, 2), weight_decay
         if not np.any(self.start):
             raise checks.InvalidArgument(
                 "start", "be non-zero", "it is zero, a fixed point of the balanced dynamics", "or use Mixed"
             )
 
     @classmethod
-    def matching(cls, network: TwoLayer, *, weight_decay: float = 0.0) -> Self:
+    def matching(cls, network: Network, *, weight_decay: float = 0.0) -> Self:
         """Return the balanced dynamics started at this network's matrix."""
         return cls(network.matrix, weight_decay=weight_decay)
 
-    @staticmethod
-    def drive(matrix: Any, gradient: Any, tau: Any) -> Any:
+    def drive(self, matrix: Any, gradient: Any, threshold: Any) -> Any:
         """Return −√(AAᵀ) G − G √(AᵀA)."""
-        return -mixing(matrix, gradient, jnp.zeros_like(tau))
+        return -mixing(matrix, gradient, jnp.zeros_like(threshold))
 
-    @staticmethod
-    def grams(matrix: Any, tau: Any) -> tuple[Any, Any]:
+    def grams(self, matrix: Any, threshold: Any) -> tuple[Any, Any]:
         """Return √(AᵀA) and √(AAᵀ)."""
-        return Mixed.grams(matrix, jnp.zeros_like(tau))
+        u, vt, excess, _ = _halves(matrix, jnp.zeros_like(threshold))
+        return (vt.T * excess) @ vt, (u * excess) @ u.T
+
+    def solution(self, task: Task) -> Solution | Reason:
+        """Return (3.1) at τ = 0."""
+        quadratic = self._quadratic_of(task)
+        if isinstance(quadratic, Reason):
+            return quadratic
+        target, curvature = quadratic
+        return riccati(target, 0.0, start_of(self, task), curvature)
+
+    def tangent_norm(self, matrix: Any) -> float:
+        """Return 2s₁."""
+        return 2 * float(np.linalg.norm(matrix, 2))
+
+
+def start_of(dynamics: Dynamics, task: Task) -> Float[np.ndarray, "d_out d_in"]:
+    """Return A(0), which is zero in the task's shape and precision if it was left out."""
+    return np.zeros(task.shape, task.dtype) if dynamics.start is None else dynamics.start

@@ -182,7 +182,7 @@ def test_demo_reproduces_figure_1_in_small(tmp_path):
 def test_divergence_is_reported_at_its_step_with_a_warning():
     done = in_a_process("simulate", *SMALL, "--steps", 100, "--learning-rate", 1, "--json")
     assert done.returncode == 3
-    assert "above the bound of stability" in done.stderr
+    assert "above the stability bound" in done.stderr
     out = json.loads(done.stdout)
     assert out["status"].startswith("diverged at step ")
     assert np.all(np.isfinite(out["train_error"]))

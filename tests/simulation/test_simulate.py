@@ -21,7 +21,7 @@ EXACT_NET = ld.TwoLayer.orthogonal(SHAPE, threshold=0.4)
         (NET, TASK, None, "simultaneous gradient descent", "trained by steps unless times are given"),
         pytest.param(NET, TASK, [0.0, 0.1], "flow by dopri8", "because times are given", marks=pytest.mark.slow),
         (ld.Mixed(1.0), TASK, [0.0, 0.1], "closed form", "chosen because the cost is ½‖A − T‖_F²"),
-        (ld.Mixed(1.0), MASKED, [0.0, 0.1], "flow by dopri8", "Completion is no multiple of ½‖A − T‖_F²"),
+        (ld.Mixed(1.0), MASKED, [0.0, 0.1], "flow by dopri8", "Completion is not a multiple of ½‖A − T‖_F²"),
         pytest.param(DECAYING, TASK, [0.0, 0.1], "flow by dopri8", "weight_decay is 0.1", marks=pytest.mark.slow),
         (ld.Lazy(1.0), TASK, [0.0, 0.1], "closed form", "exponential approach"),
         (ld.Balanced(np.eye(3, 4)), TASK, [0.0, 0.1], "closed form", "matrix Riccati solution"),

@@ -40,7 +40,7 @@ def test_it_prints_what_happened(descent, formula):
         "MiB",
         "compiling",
         "completed",
-        "learning rate 0.05: given; bound of stability",
+        "learning rate 0.05: given; stability bound",
         f"train_error {descent['train_error'][0]:.5g} → {descent['train_error'][-1]:.5g}",
     ):
         assert part in text

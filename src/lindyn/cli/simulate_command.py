@@ -252,8 +252,8 @@ def _continuous(
     from dataclasses import replace
 
     from lindyn.methods import ClosedForm, Flow, published_learning_rate
+    from lindyn.methods.recorded_steps import save_steps
     from lindyn.simulation import simulate as run_simulation
-    from lindyn.simulation.plans import save_steps
 
     rate: Any = settings.learning_rate
     if isinstance(rate, str):

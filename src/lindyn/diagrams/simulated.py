@@ -18,10 +18,9 @@ import numpy as np
 from jax import lax
 
 from lindyn.diagrams.stopping import Watch, begin, note
-from lindyn.methods.engines import Carry, Descent, apply_gradient, init_rule
-from lindyn.methods.rules import momentum_rule
+from lindyn.methods.layer_updates import Carry, UpdateInTurn, product
 
-PUBLISHED_STEP = Descent(momentum_rule(0.0, False, 0.0, None), "sequential", False, None)
+PUBLISHED_STEP = UpdateInTurn()  # plain descent, in the order of the published code
 _SEGMENT = 50  # steps between two looks at which lanes have stopped, where there are several
 
 
@@ -44,7 +43,7 @@ class Outcome(NamedTuple):
 
 
 class _Run(NamedTuple):
-    layers: Carry
+    carry: Carry
     matrix: Any
     watch: Watch | None
     best: Any
@@ -66,20 +65,18 @@ class _Lane(NamedTuple):
 
 
 def _enter(task: Any, layers: tuple[Any, Any], followed: bool) -> _Run:
-    w1, w2_t = layers
-    matrix = w2_t.T @ w1
+    matrix = product(layers)
     watch = begin(task.train_error(matrix), task.test_error(matrix)) if followed else None
-    carry = Carry(w1, w2_t, init_rule(PUBLISHED_STEP, w1, w2_t), jnp.zeros((), jnp.int32))
-    return _Run(carry, matrix, watch, matrix if followed else None)
+    return _Run(PUBLISHED_STEP.begin(layers), matrix, watch, matrix if followed else None)
 
 
 def _move(task: Any, run: _Run, step: Any, rate: Any) -> _Run:
-    layers = apply_gradient(run.layers, task.gradient(run.matrix), rate, None, PUBLISHED_STEP)
-    matrix = layers.w2_t.T @ layers.w1
+    carry = PUBLISHED_STEP.apply(run.carry, task.gradient(run.matrix), rate)
+    matrix = product(carry.layers)
     if run.watch is None:
-        return _Run(layers, matrix, None, None)
+        return _Run(carry, matrix, None, None)
     watch, better = note(run.watch, step, task.train_error(matrix), task.test_error(matrix))
-    return _Run(layers, matrix, watch, jnp.where(better, matrix, run.best))
+    return _Run(carry, matrix, watch, jnp.where(better, matrix, run.best))
 
 
 @partial(jax.jit, static_argnames="follow_twin")

@@ -1,236 +1,173 @@
-"""Methods: how a motion is computed. Plain descriptions; `lindyn.simulate` runs them."""
+"""The base class of methods, and the problem that a method is handed.
+
+A method is a frozen dataclass of settings that prepares its own engine. All it needs to know stands in the problem,
+and what it cannot do it refuses there, by name.
+"""
 
 from __future__ import annotations
 
+import abc
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any, ClassVar
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from lindyn.methods.rules import MuonScale
+from lindyn.dynamics import Dynamics, start_of
+from lindyn.methods.engine import Engine, KernelTerms, LayersView, Snapshot, View
+from lindyn.methods.recorded_steps import save_steps
+from lindyn.networks.network import Network
+from lindyn.solutions.solution import Reason, Solution
 from lindyn.support import checks
+from lindyn.support.precision import result_dtype
+from lindyn.support.programs import on_device
+from lindyn.support.provenance import Provenance
+from lindyn.support.values import Value
+from lindyn.tasks.task import Task
 
-LearningRate = float | Literal["auto", "figure1"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Steps:
-    """Number of steps, common to the discrete methods."""
-
-    steps: int = 750
-
-    def __post_init__(self) -> None:
-        checks.integer("steps", self.steps, at_least=0)
+System = Network | Dynamics
 
 
-def _check_rate(learning_rate: LearningRate) -> None:
-    if isinstance(learning_rate, str):
-        checks.choice("learning_rate", learning_rate, ("auto", "figure1"))
-    else:
-        checks.number("learning_rate", learning_rate, above=0)
+class Method(Value, abc.ABC):
+    """How a motion is computed: settings, and the engine made of them.
 
-
-@dataclass(frozen=True, kw_only=True)
-class GradientDescent(_Steps):
-    """Gradient descent V ← (I − ηS)V, exactly, on the reduced factor; with PyTorch's options for SGD.
-
-    On a matrix dynamics (Mixed, Lazy, Balanced) it is the Euler step A ← A + η·velocity.
-
-    Args:
-        learning_rate: η; "auto" is the published rule of Figure 2, η = 1/(50τ) if τ > ‖A*‖_F, else 1/(50‖A*‖_op)
-            (capped at half the stability bound); "figure1" is 1/(5‖A*‖_op).
-        steps: number of steps.
-        order: "simultaneous", or "sequential" as in the paper's published code: W2's step uses the W1 just made.
-        momentum: μ of b ← μb + g, W ← W − ηb.
-        nesterov: use g + μb instead.
-        weight_decay: added to the gradient of each layer, as μW.
-        clip_norm: largest global norm of the gradient of both layers, exactly (PyTorch divides by norm + 10⁻⁶).
-        batch_size: samples a step, without replacement (Regression only).
-        batches: explicit sample numbers, shape (steps, batch size), instead of `batch_size`.
-        label_noise: standard deviation of fresh Gaussian noise on the outputs at every step (Regression only).
-        key: seed of batches and label noise.
-
-    Raises:
-        InvalidArgument: an option that cannot be used, alone or with the others.
+    A subclass is a frozen dataclass (with `eq=False`, so that arrays among its settings compare) that defines
+    `prepare`. See docs: "Extending", for a method of one's own.
 
     References:
-        theory (1.2), (1.3), section 4.
-
-    Examples:
-        >>> GradientDescent(learning_rate=0.1, steps=10).order
-        'simultaneous'
+        theory (1.1), (1.2).
     """
 
-    learning_rate: LearningRate = "auto"
-    order: Literal["simultaneous", "sequential"] = "simultaneous"
-    momentum: float = 0.0
-    nesterov: bool = False
-    weight_decay: float = 0.0
-    clip_norm: float | None = None
-    batch_size: int | None = None
-    batches: Any = None
-    label_noise: float = 0.0
-    key: int = 0
+    sources: ClassVar[tuple[str, ...]] = ()
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_rate(self.learning_rate)
-        checks.choice("order", self.order, ("simultaneous", "sequential"))
-        if not 0 <= checks.number("momentum", self.momentum) < 1:
-            raise checks.InvalidArgument("momentum", "lie in [0, 1)", f"it is {self.momentum:g}")
-        checks.number("weight_decay", self.weight_decay, at_least=0)
-        checks.number("label_noise", self.label_noise, at_least=0)
-        checks.integer("key", self.key, at_least=0)
-        if self.nesterov and not self.momentum:
-            raise checks.InvalidArgument("nesterov", "come with momentum", "momentum is 0", "set momentum=0.9, say")
-        if self.clip_norm is not None:
-            checks.number("clip_norm", self.clip_norm, above=0)
-            if self.order == "sequential":
-                raise checks.InvalidArgument(
-                    "clip_norm",
-                    "come with simultaneous steps",
-                    "order is 'sequential'",
-                    "the norm is of both layers",
-                )
-        if self.batch_size is not None:
-            checks.integer("batch_size", self.batch_size, at_least=1)
-        if self.batches is not None:
-            if self.batch_size is not None:
-                raise checks.InvalidArgument("batches", "be given instead of `batch_size`", "both are given")
-            rows = np.asarray(self.batches)
-            if rows.ndim != 2 or len(rows) != self.steps or not np.issubdtype(rows.dtype, np.integer):
-                raise checks.InvalidArgument(
-                    "batches",
-                    f"be integers of shape (steps = {self.steps}, batch size)",
-                    f"it is {rows.dtype} of shape {rows.shape}",
-                )
+    @abc.abstractmethod
+    def prepare(self, problem: Problem) -> Engine:
+        """Return an engine at the start of the problem, ready to go to its records.
+
+        Called inside the problem's precision.
+
+        Raises:
+            InvalidArgument: the problem is none that this method can solve; the message names the remedy.
+        """
 
 
-@dataclass(frozen=True, kw_only=True)
-class Muon(_Steps):
-    """Muon: descent along orthogonalised momentum, on the reduced factor, as PyTorch's `torch.optim.Muon`.
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A system on a task, with the records that are asked for, in one precision.
 
-    Args:
-        learning_rate: η.
-        steps: number of steps.
-        momentum: β of m ← βm + (1 − β)g.
-        nesterov: orthogonalise (1 − β)g + βm instead of m.
-        weight_decay: decoupled, W ← (1 − ημ)W.
-        newton_schulz_steps: iterations of the quintic.
-        scale: "original" multiplies by √max(1, rows/columns), "match_rms_adamw" by 0.2√max(rows, columns), of the
-            full layers; "none" by 1.
-
-    References:
-        theory (1.3); Jordan et al. (2024).
-
-    Examples:
-        >>> Muon(learning_rate=0.02, steps=5).scale
-        'original'
+    Attributes:
+        system: the network or the dynamics of the matrix.
+        task: the task.
+        times: flow times to record, or None.
+        save_every: steps to record, for a motion with steps.
+        chosen: why the method was chosen, as the start of a sentence.
     """
 
-    learning_rate: float = 0.02
-    momentum: float = 0.95
-    nesterov: bool = True
-    weight_decay: float = 0.0
-    newton_schulz_steps: int = 5
-    scale: MuonScale = "original"
+    system: System
+    task: Task
+    times: np.ndarray | None = None
+    save_every: int | Sequence[int] = 1
+    chosen: str = "as asked"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        checks.number("learning_rate", self.learning_rate, above=0)
-        if not 0 <= checks.number("momentum", self.momentum) < 1:
-            raise checks.InvalidArgument("momentum", "lie in [0, 1)", f"it is {self.momentum:g}")
-        checks.number("weight_decay", self.weight_decay, at_least=0)
-        checks.integer("newton_schulz_steps", self.newton_schulz_steps, at_least=1)
-        checks.choice("scale", self.scale, ("original", "match_rms_adamw", "none"))
+    @cached_property
+    def dtype(self) -> np.dtype:
+        """Working precision: float32 where the task and the start are, else float64."""
+        own = self.system.dtype
+        return result_dtype(*(np.empty(0, d) for d in (self.task.dtype, own) if d is not None))
 
+    @cached_property
+    def closed_form(self) -> Solution | Reason:
+        """What the system answers when asked for its exact motion on the task."""
+        return self.system.closed_form(self.task)
 
-@dataclass(frozen=True, kw_only=True)
-class Optimizer(_Steps):
-    """Any optax rule on {"w1": (w, d_in), "w2": (d_out, w)}.
+    @cached_property
+    def device_task(self) -> Task:
+        """The task as JAX arrays of the working precision."""
+        return on_device(self.task, self.dtype)
 
-    Before the run the rule is tried on a small network and its embedding: if it commutes with V ↦ VQ it runs on
-    the reduced factor at any width, else (Adam, sign descent, a shape-dependent factor) on the full weights where
-    they fit in memory, and is refused, with the memory it would need, where they do not.
+    @property
+    def network(self) -> Network | None:
+        """The system, if it has layers."""
+        return self.system if isinstance(self.system, Network) else None
 
-    Args:
-        rule: an `optax.GradientTransformation`, its learning rate included.
-        steps: number of steps.
-        learning_rate: nominal rate for the clock t = η·step; 1 if left out, when time counts steps.
-        key: seed of the full weights, when a sampled network must be expanded.
+    @property
+    def dynamics(self) -> Dynamics | None:
+        """The system, if it is a dynamics of the matrix."""
+        return self.system if isinstance(self.system, Dynamics) else None
 
-    References:
-        theory (1.3).
-
-    Examples:
-        >>> import optax
-        >>> Optimizer(rule=optax.adam(1e-2), steps=10).steps
-        10
-    """
-
-    rule: Any
-    learning_rate: float = 1.0
-    key: int = 0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not (callable(getattr(self.rule, "init", None)) and callable(getattr(self.rule, "update", None))):
+    def network_for(self, method: Method) -> Network:
+        """Return the network, or refuse a dynamics of the matrix, which has no layers to update."""
+        if self.network is None:
             raise checks.InvalidArgument(
-                "rule",
-                "be an optax.GradientTransformation",
-                f"it is {self.rule!r}",
-                "for example optax.adam(1e-2)",
+                "method",
+                "be GradientDescent, Flow or ClosedForm for a dynamics of the matrix",
+                f"it is {type(method).__name__}, an update of layers",
+                "simulate a network, such as TwoLayer",
             )
-        checks.number("learning_rate", self.learning_rate, above=0)
+        return self.network
+
+    def start_layers(self, network: Network) -> tuple[Any, ...]:
+        """Return the layers of a network on the device, each in its own orientation."""
+        return tuple(jnp.asarray(layer.astype(self.dtype)) for layer in network.layers)
+
+    def start_matrix(self, dynamics: Dynamics) -> Any:
+        """Return A(0) of a dynamics on the device."""
+        return jnp.asarray(start_of(dynamics, self.task).astype(self.dtype))
+
+    def layers_view(self, decay: float = 0.0) -> View:
+        """Return the view of the network, whose threshold falls as e^{−2·decay·t}."""
+        return LayersView(jnp.asarray(self.system.threshold, self.dtype), jnp.asarray(decay, self.dtype))
+
+    def record_times(self, method: Method) -> np.ndarray:
+        """Return the times to record, which a motion in time needs."""
+        if self.times is None:
+            raise checks.InvalidArgument(
+                "times", f"be given for {type(method).__name__}", "it is not", "pass times=[0, …]"
+            )
+        return self.times
+
+    def record_steps(self, method: Method, steps: int) -> np.ndarray:
+        """Return the steps to record, for a motion that has steps."""
+        if self.times is not None:
+            raise checks.InvalidArgument(
+                "times",
+                f"be left out for {type(method).__name__}, which makes steps",
+                f"it holds {self.times.size} times",
+                "use save_every, or a Flow",
+            )
+        return save_steps(steps, self.save_every)
+
+    def info(self, method: str, why: str, state_bytes: int, *, sources: Sequence[str] = (), **more: Any) -> Provenance:
+        """Return the record of what is computed: the method's name, why it is exact or not, and its numbers."""
+        return Provenance(
+            dynamics=self.system.title,
+            method=method,
+            why=self.chosen + why,
+            law=self.system.law,
+            task=type(self.task).__name__,
+            shape=tuple(self.task.shape),
+            threshold=float(self.system.threshold),
+            dtype=self.dtype.name,
+            state_bytes=state_bytes,
+            sources=("tu2024mixed", *sources),
+            jax_version=jax.__version__,
+            **more,
+        )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Flow:
-    """Gradient flow by an adaptive solver of diffrax, on the network's factor or on the matrix dynamics.
+class MatrixView(View):
+    """The view of a dynamics of the matrix: its own threshold, and its kernel where it states C1 and C2."""
 
-    Args:
-        solver: "dopri8" (order 8), "tsit5" (order 5), or "kvaerno5" (implicit, order 5, for stiff problems: its
-            Newton steps form a Jacobian of order d_out·d_in, so it is for small matrices).
-        rtol: relative tolerance of a step; 1e-10 in float64 and 1e-5 in float32 if left out.
-        atol: absolute tolerance; rtol·min(τ, ‖A*‖)/10 if left out, so that modes of size τ are resolved.
-        weight_decay: μ ≥ 0 on both layers of a network (Mixed and its limits carry their own).
-        max_steps: solver steps allowed between two saved times.
+    dynamics: Dynamics
 
-    References:
-        theory (1.1), (2.1); Kidger (2021) for diffrax.
+    def threshold_at(self, time: Any) -> Any:
+        """Return the dynamics' τ(t)."""
+        return self.dynamics.threshold_at(time)
 
-    Examples:
-        >>> Flow(rtol=1e-6).solver
-        'dopri8'
-    """
-
-    solver: Literal["dopri8", "tsit5", "kvaerno5"] = "dopri8"
-    rtol: float | None = None
-    atol: float | None = None
-    weight_decay: float = 0.0
-    max_steps: int = 100_000
-
-    def __post_init__(self) -> None:
-        checks.choice("solver", self.solver, ("dopri8", "tsit5", "kvaerno5"))
-        for name in ("rtol", "atol"):
-            if getattr(self, name) is not None:
-                checks.number(name, getattr(self, name), above=0)
-        checks.number("weight_decay", self.weight_decay, at_least=0)
-        checks.integer("max_steps", self.max_steps, at_least=1)
-
-
-@dataclass(frozen=True)
-class ClosedForm:
-    """The exact solution, where there is one: a quadratic cost, no weight decay, and Mixed, Lazy, Balanced or a
-    network whose flow is the mixed formula (such as `TwoLayer.orthogonal`).
-
-    References:
-        theory (3.1), (2.4).
-
-    Examples:
-        >>> ClosedForm()
-        ClosedForm()
-    """
-
-
-Method = GradientDescent | Muon | Optimizer | Flow | ClosedForm
+    def kernel_terms(self, snapshot: Snapshot, time: Any) -> KernelTerms | None:
+        """Return G ↦ C2 G + G C1, or None."""
+        grams = self.dynamics.known_grams(snapshot.matrix, self.threshold_at(time))
+        return None if grams is None else ((grams[1], None), (None, grams[0]))

@@ -1,40 +1,74 @@
-"""Learning rates: the published rules and the bound of stability."""
+"""Learning rates: the published rules and the stability bound."""
 
 from __future__ import annotations
 
-import math
+import warnings
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from lindyn.dynamics import AbstractDynamics
-from lindyn.networks.two_layer import TwoLayer
-from lindyn.solutions.step_sizes import published_rate
-from lindyn.tasks.task import Task
+from lindyn.solutions.step_sizes import published_rate, unstable_above
+from lindyn.support import checks
+
+LearningRate = float | Literal["auto", "figure1"]
+
+
+class Moving(Protocol):
+    """What a learning rate depends on: a network or a dynamics of the matrix."""
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """Shape (d_out, d_in), or None for any."""
+
+    @property
+    def threshold(self) -> float:
+        """τ."""
+
+    @property
+    def clock(self) -> float:
+        """Flow time that passes in one step of learning rate 1."""
+
+    def kernel_norms(self, target: np.ndarray) -> tuple[float, float]:
+        """Norm of the tangent kernel at the start, and once the target is learned."""
+
+
+class Learned(Protocol):
+    """What is learned, as far as a learning rate depends on it: a task."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape (d_out, d_in)."""
+
+    def curvature(self) -> float:
+        """Largest curvature of the cost."""
+
+    def reference(self) -> np.ndarray:
+        """The matrix to be learned."""
+
+    def minimiser(self) -> np.ndarray:
+        """The matrix at which training ends."""
 
 
 class StabilityWarning(UserWarning):
-    """The learning rate exceeds the bound of stability; the message carries both."""
+    """The learning rate exceeds the stability bound; the message carries both."""
 
 
-def _start_rate(system: TwoLayer | AbstractDynamics) -> float:
-    """‖C1(0)‖ + ‖C2(0)‖, the norm of the tangent kernel at the start."""
-    if isinstance(system, TwoLayer):
-        return float(np.linalg.norm(system.w1, 2) ** 2 + np.linalg.norm(system.w2, 2) ** 2)
-    top = 0.0 if system.start is None else float(np.linalg.norm(system.start, 2))
-    return 2 * math.hypot(top, system.threshold)
+def stability_bound(system: Moving, task: Learned, *, momentum: float = 0.0, nesterov: bool = False) -> float:
+    """Return the learning rate above which gradient descent is linearly unstable.
 
-
-def stability_bound(system: TwoLayer | AbstractDynamics, task: Task, *, momentum: float = 0.0) -> float:
-    """Return the learning rate above which plain gradient descent is linearly unstable.
-
-    η_max = 2(1 + μ)/(L κ), with L the curvature of the cost, κ the larger of the tangent kernel's norm at the start,
-    ‖C1‖ + ‖C2‖, and at the solution, 2√(s₁² + τ²), s₁ = ‖T‖_op; μ the momentum (heavy ball). Below it a run can
-    still diverge if the kernel grows beyond both on the way. *Follows* from (1.1), (2.1).
+    η_max = 2(1 + μ)/λ with heavy-ball momentum μ, 2(1 + μ)/((1 + 2μ)λ) with Nesterov's, where λ = L κ: L is the
+    curvature of the cost, κ the larger of the tangent kernel's norm at the start, ‖C1‖ + ‖C2‖, and at the solution,
+    2√(s₁² + τ²), s₁ = ‖T‖_op. Below it a run can still diverge if the kernel grows beyond both on the way.
+    *Follows* from (1.1), (2.1); for a dynamics of one's own κ is measured by power iteration on its drive.
 
     Args:
         system: network or matrix dynamics.
-        task: the task; s₁ is taken of its target where it is quadratic, else of `task.reference()`.
+        task: the task; s₁ is taken of the matrix at which training ends, `task.minimiser()`.
         momentum: μ in [0, 1).
+        nesterov: whether the momentum is Nesterov's.
+
+    Raises:
+        InvalidArgument: shapes that differ, or a momentum outside [0, 1).
 
     Examples:
         >>> import numpy as np
@@ -43,22 +77,76 @@ def stability_bound(system: TwoLayer | AbstractDynamics, task: Task, *, momentum
         >>> stability_bound(Mixed(3.0), SpikedMatrix(target=4.0 * np.eye(2)))  # 1/√(3² + 4²)
         0.2
     """
-    quadratic = task.quadratic()
-    target = task.reference() if quadratic is None else quadratic.target
-    end = 2 * math.hypot(float(np.linalg.norm(target, 2)), system.threshold)
-    clock = system.clock if isinstance(system, TwoLayer) else 1.0
-    kernel = max(_start_rate(system), end) * task.curvature() * clock
-    return 2 * (1 + momentum) / kernel if kernel > 0 else math.inf
+    _check_pair(system, task)
+    if not 0 <= checks.number("momentum", momentum) < 1:
+        raise checks.InvalidArgument("momentum", "lie in [0, 1)", f"it is {momentum:g}")
+    rate = max(system.kernel_norms(task.minimiser())) * task.curvature() * system.clock
+    return float(unstable_above(rate, momentum=momentum, nesterov=nesterov))
 
 
-def published_learning_rate(system: TwoLayer | AbstractDynamics, task: Task, rule: str = "auto") -> tuple[float, str]:
+def _check_pair(system: Any, task: Any) -> None:
+    for name, value, method, kind in (
+        ("system", system, "kernel_norms", "a network or a dynamics of the matrix, such as Mixed"),
+        ("task", task, "minimiser", "a task, such as SpikedMatrix"),
+    ):
+        if not hasattr(value, method):
+            raise checks.InvalidArgument(name, f"be {kind}", f"it is {type(value).__name__}")
+    if system.shape is not None and tuple(system.shape) != tuple(task.shape):
+        raise checks.InvalidArgument("system", f"have the task's shape {task.shape}", f"its shape is {system.shape}")
+
+
+class Rate(NamedTuple):
+    """A learning rate, how it was found, and its stability bound."""
+
+    value: float
+    why: str
+    bound: float
+
+    @property
+    def note(self) -> str:
+        """One sentence on all three."""
+        return f"learning rate {self.value:.6g}: {self.why}; stability bound {self.bound:.4g}"
+
+
+def check_rate(learning_rate: LearningRate) -> None:
+    """Refuse what is neither a positive number nor the name of a published rule."""
+    if isinstance(learning_rate, str):
+        checks.choice("learning_rate", learning_rate, ("auto", "figure1"))
+    else:
+        checks.number("learning_rate", learning_rate, above=0)
+
+
+def rate_of(
+    system: Moving, task: Learned, learning_rate: LearningRate, *, momentum: float = 0.0, nesterov: bool = False
+) -> Rate:
+    """Return the learning rate of a run, with a warning where it is above the stability bound.
+
+    Warns:
+        StabilityWarning: it is.
+    """
+    if isinstance(learning_rate, str):
+        rate, why = published_learning_rate(system, task, learning_rate)
+    else:
+        rate, why = float(learning_rate), "given"
+    bound = stability_bound(system, task, momentum=momentum, nesterov=nesterov)
+    if rate > bound:
+        warnings.warn(
+            f"Learning rate {rate:.4g} is above the stability bound {bound:.4g}; the run may diverge. "
+            f"Use a learning rate below {bound:.4g}.",
+            StabilityWarning,
+            stacklevel=6,  # the caller of `simulate`: rate_of, _rate, _descent or _euler, prepare, simulate
+        )
+    return Rate(rate, why, bound)
+
+
+def published_learning_rate(system: Moving, task: Learned, rule: str = "auto") -> tuple[float, str]:
     """Return the paper's learning rate for a network or a matrix dynamics, and a sentence on how it was found.
 
     See `published_rate`; the scales are those of `task.reference()`, divided by the curvature of the cost and by the
     network's clock, which are 1 in the paper.
 
     Raises:
-        InvalidArgument: a task whose reference matrix is zero, so that no scale is known.
+        InvalidArgument: shapes that differ, or a task whose reference matrix is zero, so that no scale is known.
 
     References:
         theory section 4, published settings.
@@ -71,8 +159,9 @@ def published_learning_rate(system: TwoLayer | AbstractDynamics, task: Task, rul
         >>> published_learning_rate(Mixed(threshold=4.0), task)[0]
         0.005
     """
+    _check_pair(system, task)
     reference = task.reference()
-    unit = task.curvature() * (system.clock if isinstance(system, TwoLayer) else 1.0)
+    unit = task.curvature() * system.clock
     return published_rate(
         rule,
         threshold=system.threshold,

@@ -11,12 +11,14 @@ import abc
 import math
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from typing import Self
+from itertools import pairwise
+from typing import Any, Self
 
 import numpy as np
 import psutil
 from jaxtyping import Float
 
+from lindyn.solutions.solution import Reason, Solution
 from lindyn.support import checks
 from lindyn.support.linalg import haar_frame
 from lindyn.support.randomness import Seed, stream
@@ -112,9 +114,7 @@ class Network(Value, abc.ABC):
 
     def imbalances(self) -> tuple[Float[np.ndarray, "_ _"], ...]:
         """Return D_l = W_lW_lᵀ − W_{l+1}ᵀW_{l+1} of each pair of neighbours, reduced; the flow conserves them (1.5)."""
-        return tuple(
-            below @ below.T - above.T @ above for below, above in zip(self.layers, self.layers[1:], strict=False)
-        )
+        return tuple(below @ below.T - above.T @ above for below, above in pairwise(self.layers))
 
     def kernel_terms(self) -> tuple[tuple[np.ndarray | None, np.ndarray | None], ...]:
         """Return the terms of the tangent kernel, G ↦ Σ_l (S_lS_lᵀ) G (P_lᵀP_l): one pair (out, in) for each layer.
@@ -150,6 +150,23 @@ class Network(Value, abc.ABC):
         lazy, τ = (σ²w)^{L/2}.
         """
         return self.depth * math.hypot(top, self.threshold) ** (2 - 2 / self.depth)
+
+    def kernel_norms(self, target: Float[np.ndarray, "d_out d_in"]) -> tuple[float, float]:
+        """Return the norm of the tangent kernel now and once a target is learned, for the stability bound."""
+        return self.kernel_norm(), self.learned_kernel_norm(float(np.linalg.norm(target, 2)))
+
+    def closed_form(self, task: Any) -> Solution | Reason:
+        """Return the exact motion of A under the flow on a task, or the reason why there is none."""
+        del task
+        return Reason(
+            f"no closed form is known for {self.depth} layers",
+            "use Flow() or GradientDescent()",
+        )
+
+    @property
+    def title(self) -> str:
+        """What moves, for print-outs and legends."""
+        return f"network of width {', '.join(f'{width:,}' for width in self.widths)}"
 
     def trained(self, layers: tuple[np.ndarray, ...]) -> Self:
         """Return this network with other layers, as a run leaves them; full layers come without frames."""

@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from lindyn.networks.laws import Parametrization, exponents, lora, pytorch_default, standard
 from lindyn.networks.network import Network, require_memory
+from lindyn.solutions.solution import Reason, Solution, not_quadratic, riccati
 from lindyn.support import checks, linalg
 from lindyn.support.precision import result_dtype
 from lindyn.support.randomness import Seed, stream
@@ -401,10 +402,15 @@ class TwoLayer(Network):
         """Return D = W1W1ᵀ − W2ᵀW2 in the reduced frame; the flow conserves it (1.5)."""
         return self.imbalances()[0]
 
-    def _imbalance_means(self) -> tuple[float, float]:
-        """Mean positive and mean |negative| non-zero eigenvalue of the imbalance: τ + b and τ − b (2.5)."""
+    def _imbalance_spectrum(self) -> tuple[np.ndarray, float]:
+        """Eigenvalues of the imbalance, and the rounding below which they are zero."""
         eigenvalues = np.linalg.eigvalsh(self.imbalance().astype(np.float64))
         floor = np.max(np.abs(self.factor)) ** 2 * max(self.factor.shape) * np.finfo(self.dtype).eps
+        return eigenvalues, float(floor)
+
+    def _imbalance_means(self) -> tuple[float, float]:
+        """Mean positive and mean |negative| non-zero eigenvalue of the imbalance: τ + b and τ − b (2.5)."""
+        eigenvalues, floor = self._imbalance_spectrum()
         up, down = eigenvalues[eigenvalues > floor], -eigenvalues[eigenvalues < -floor]
         return float(up.mean()) if up.size else 0.0, float(down.mean()) if down.size else 0.0
 
@@ -420,12 +426,28 @@ class TwoLayer(Network):
         """
         return 0.5 * sum(self._imbalance_means())
 
+    def closed_form(self, task: Any) -> Solution | Reason:
+        """Return (3.1) from a start whose flow is the mixed formula, on a quadratic cost; else the reason why not."""
+        quadratic = task.quadratic()
+        if quadratic is None:
+            return not_quadratic(task)
+        residual = self.mixed_residual()
+        if residual > (1e-10 if self.dtype == np.float64 else 1e-5):
+            return Reason(
+                "it must start from weights whose flow is the mixed formula (2.4), and this network's relative "
+                f"residual is {residual:.2g}",
+                "use Mixed.matching(network) for the formula, Flow() for the network, or TwoLayer.orthogonal(…)",
+            )
+        target, curvature = quadratic
+        return riccati(target, self.threshold, self.matrix, curvature)
+
     def mixed_residual(self) -> float:
         """Return how far the start is from one whose flow obeys the mixed formula exactly: 0 if it does.
 
-        With M' = M − bJ, b half the difference of the layers' thresholds (2.5): ‖M'JM' − τ²J‖_F relative to ‖M‖_F²
-        + τ²√n, and infinity where a diagonal block of M' is not positive, so that it is no square root (a narrow
-        network).
+        The largest of two deviations. With M' = M − bJ, b half the difference of the layers' thresholds (2.5):
+        ‖M'JM' − τ²J‖_F relative to ‖M‖_F² + τ²√n, and infinity where a diagonal block of M' is not positive, so that
+        it is no square root (a narrow network). And the eigenvalues of the imbalance, which are τ + b and b − τ:
+        their deviation relative to τ, beyond rounding, which tells a wrong τ beside a start of any size.
 
         Examples:
             >>> TwoLayer.orthogonal((2, 3), threshold=0.5, side="in").mixed_residual() < 1e-12
@@ -441,7 +463,16 @@ class TwoLayer(Network):
         lowest = min(np.linalg.eigvalsh(block)[0] for block in (m[:d_in, :d_in], m[d_in:, d_in:]))
         if lowest < -1e-6 * math.sqrt(size):
             return math.inf
-        return float(np.linalg.norm((m * j) @ m - tau2 * np.diag(j))) / size
+        return max(float(np.linalg.norm((m * j) @ m - tau2 * np.diag(j))) / size, self._threshold_deviation())
+
+    def _threshold_deviation(self) -> float:
+        """Relative deviation of τ from the imbalance's eigenvalues, and of these from each other, beyond rounding."""
+        eigenvalues, floor = self._imbalance_spectrum()
+        sides = eigenvalues[eigenvalues > floor], -eigenvalues[eigenvalues < -floor]
+        spread = max(float(np.ptp(side)) if side.size else 0.0 for side in sides)
+        apart = max(abs(self.measured_threshold() - self.threshold), spread)
+        # eigenvalues are known to the floor; twice that is the difference of two
+        return max(apart - 2 * floor, 0.0) / (self.measured_threshold() + self.threshold + np.finfo(float).tiny)
 
     def weights(self, key: Seed | None = None) -> tuple[np.ndarray, ...]:
         """Return the full W1 (w, d_in) and W2 (d_out, w), in the user's units.

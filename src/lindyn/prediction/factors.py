@@ -12,12 +12,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from lindyn.dynamics import Mixed
-from lindyn.methods.method import Flow
+from lindyn.methods.flow import Flow
 from lindyn.methods.rates import StabilityWarning
+from lindyn.methods.recorded_steps import save_steps
 from lindyn.networks.laws import Parametrization
 from lindyn.networks.live_layers import lora_layers
 from lindyn.networks.two_layer import TwoLayer
-from lindyn.simulation.plans import save_steps
 from lindyn.simulation.simulation import simulate
 from lindyn.simulation.trajectory import Trajectory, Variable
 from lindyn.solutions.balanced import NarrowSolution

@@ -4,6 +4,7 @@ from .observables import State as State
 from .observables import alignment as alignment
 from .observables import distance_to as distance_to
 from .observables import singular_values as singular_values
+from .simulation import replay as replay
 from .simulation import simulate as simulate
 from .trajectory import Comparison as Comparison
 from .trajectory import Trajectory as Trajectory

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
@@ -12,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from lindyn.methods.engine import KernelTerms
 from lindyn.support import checks
 from lindyn.support.labels import OF_STATES
 
@@ -24,10 +27,9 @@ class State(eqx.Module):
 
     Attributes:
         matrix: A, shape (d_out, d_in).
-        w1: reduced first layer (r, d_in), or None for dynamics of the matrix alone.
-        w2: reduced second layer (d_out, r), or None.
-        gram_in: C1 = W1ᵀW1, or what the dynamics has in its place.
-        gram_out: C2 = W2W2ᵀ, likewise.
+        layers: reduced layers (W_1, …, W_L), or None for dynamics of the matrix alone.
+        kernel_terms: the tangent kernel as pairs (out, in) of G ↦ Σ out·G·in, None standing for the identity; None
+            where the motion does not state it.
         time: flow time.
         threshold: τ at that time.
         task: the task.
@@ -36,10 +38,8 @@ class State(eqx.Module):
     """
 
     matrix: Any
-    w1: Any
-    w2: Any
-    gram_in: Any
-    gram_out: Any
+    layers: tuple[Any, ...] | None
+    kernel_terms: KernelTerms | None
     time: Any
     threshold: Any
     task: Any
@@ -50,6 +50,46 @@ class State(eqx.Module):
     def singular_values(self) -> Float[Array, " modes"]:
         """Singular values of A, largest first."""
         return jnp.linalg.svd(self.matrix, compute_uv=False)
+
+    @property
+    def w1(self) -> Float[Array, "r d_in"]:
+        """The reduced first layer."""
+        return self._known_layers[0]
+
+    @property
+    def w2(self) -> Float[Array, "_ r"]:
+        """The reduced second layer."""
+        return self._known_layers[1]
+
+    @property
+    def gram_in(self) -> Float[Array, "d_in d_in"]:
+        """C1 = W1ᵀW1, or what the dynamics has in its place; at any depth P_LᵀP_L of what stands below layer L."""
+        return self.kernel[-1][1]
+
+    @property
+    def gram_out(self) -> Float[Array, "d_out d_out"]:
+        """C2 = W2W2ᵀ, likewise; at any depth S_1S_1ᵀ of what stands above layer 1."""
+        return self.kernel[0][0]
+
+    @property
+    def kernel(self) -> KernelTerms:
+        """The tangent kernel, for observables that need it."""
+        if self.kernel_terms is None:
+            raise checks.InvalidArgument(
+                "observables",
+                "not ask for the tangent kernel",
+                "this motion does not state its C1 and C2",
+                "define grams(self, matrix, threshold) on the dynamics",
+            )
+        return self.kernel_terms
+
+    @property
+    def _known_layers(self) -> tuple[Any, ...]:
+        if self.layers is None:
+            raise checks.InvalidArgument(
+                "observables", "not read the layers", "this motion has a matrix only", "simulate a network"
+            )
+        return self.layers
 
 
 @dataclass(frozen=True)
@@ -100,31 +140,62 @@ def _activity(s: State) -> Any:
     return jnp.where(total > 0, values / jnp.where(total > 0, total, 1), 0)
 
 
+def _neighbours(layers: tuple[Any, ...]) -> list[tuple[Any, Any]]:
+    """W_lW_lᵀ and W_{l+1}ᵀW_{l+1} of each pair of neighbouring layers, whose difference the flow conserves (1.5)."""
+    return [(below @ below.T, above.T @ above) for below, above in pairwise(layers)]
+
+
+def _by_pair(values: list[Any]) -> Any:
+    """One value where there is one pair of layers, else a vector."""
+    return values[0] if len(values) == 1 else jnp.stack(values)
+
+
 def _balancedness(s: State) -> Any:
-    difference = jnp.linalg.norm(s.w1 @ s.w1.T - s.w2.T @ s.w2)
-    return difference / jnp.maximum(jnp.sum(s.w1**2) + jnp.sum(s.w2**2), jnp.finfo(s.w1.dtype).tiny)
+    def of(below: Any, above: Any) -> Any:
+        size = jnp.trace(below) + jnp.trace(above)
+        return jnp.linalg.norm(below - above) / jnp.maximum(size, jnp.finfo(below.dtype).tiny)
+
+    return _by_pair([of(*pair) for pair in _neighbours(s._known_layers)])
 
 
 def _imbalance_drift(s: State) -> Any:
+    """As `lindyn.imbalance_drift` has it, of each pair."""
     start = s.start if s.start is not None else s
-    change = (s.w1 @ s.w1.T - s.w2.T @ s.w2) - (start.w1 @ start.w1.T - start.w2.T @ start.w2)
-    size = jnp.sum(start.w1**2) + jnp.sum(start.w2**2)
-    return jnp.linalg.norm(change) / jnp.maximum(size, jnp.finfo(s.w1.dtype).tiny)
+
+    def of(now: tuple[Any, Any], then: tuple[Any, Any]) -> Any:
+        change = (now[0] - now[1]) - (then[0] - then[1])
+        size = jnp.linalg.norm(then[0]) + jnp.linalg.norm(then[1])
+        return jnp.linalg.norm(change) / jnp.maximum(size, jnp.finfo(change.dtype).tiny)
+
+    pairs = zip(_neighbours(s._known_layers), _neighbours(start._known_layers), strict=True)
+    return _by_pair([of(*pair) for pair in pairs])
 
 
-def _kernel_norm(gram_in: Any, gram_out: Any) -> Any:
-    """Frobenius norm of G ↦ C2 G + G C1 as a matrix of order d_in d_out."""
-    d_in, d_out = len(gram_in), len(gram_out)
-    square = d_in * jnp.sum(gram_out**2) + d_out * jnp.sum(gram_in**2)
-    return jnp.sqrt(square + 2 * jnp.trace(gram_in) * jnp.trace(gram_out))
+def _kernel_norm(terms: list[tuple[Any, Any]], d_out: int, d_in: int) -> Any:
+    """Frobenius norm of G ↦ Σ out·G·in as a matrix of order d_in d_out: ⟨A ⊗ B, C ⊗ D⟩ = ⟨A, C⟩⟨B, D⟩."""
+
+    def inner(a: Any, b: Any, size: int) -> Any:
+        if a is None:
+            return float(size) if b is None else jnp.trace(b)
+        return jnp.trace(a) if b is None else jnp.sum(a * b)
+
+    products = [inner(a, c, d_out) * inner(b, d, d_in) for a, b in terms for c, d in terms]
+    return jnp.sqrt(jnp.maximum(sum(products), 0))
 
 
 def _ntk_drift(s: State) -> Any:
     start = s.start if s.start is not None else s
-    change = _kernel_norm(s.gram_in - start.gram_in, s.gram_out - start.gram_out)
-    return change / jnp.maximum(_kernel_norm(start.gram_in, start.gram_out), jnp.finfo(s.matrix.dtype).tiny)
+    d_out, d_in = s.matrix.shape
+    # out ⊗ in − out₀ ⊗ in₀ = (out − out₀) ⊗ in + out₀ ⊗ (in − in₀): small terms, of which the sum loses no digits
+    change: list[tuple[Any, Any]] = []
+    for (out, into), (out0, into0) in zip(s.kernel, start.kernel, strict=True):
+        change += [] if out is None else [(out - out0, into)]
+        change += [] if into is None else [(out0, into - into0)]
+    scale = _kernel_norm(list(start.kernel), d_out, d_in)
+    return _kernel_norm(change, d_out, d_in) / jnp.maximum(scale, jnp.finfo(s.matrix.dtype).tiny)
 
 
+@cache
 def singular_values(top: int | None = None) -> Observable:
     """Return the observable of the `top` largest singular values of A (all if None), dimension "mode".
 
@@ -238,11 +309,44 @@ BUILT_IN: dict[str, Observable] = {
     )
 }
 
+
+@cache
+def built_in(depth: int | None) -> Mapping[str, Observable]:
+    """Return the observables known by name for a network of `depth` layers, or for a matrix alone (None).
+
+    Beyond two layers "w1" … "wL" are the layers, and the observables of neighbouring layers have a value a pair.
+
+    Examples:
+        >>> built_in(3)["w2"].dims, built_in(3)["balancedness"].dims
+        (('hidden_2', 'hidden_1'), ('pair',))
+    """
+    if depth is None or depth == 2:
+        return BUILT_IN
+    sides = ["column", *(f"hidden_{number}" for number in range(1, depth)), "row"]
+    deep = {name: replace(BUILT_IN[name], dims=("pair",)) for name in ("balancedness", "imbalance_drift")}
+    for number in range(1, depth + 1):
+        deep[f"w{number}"] = _layer(number, (sides[number], sides[number - 1]))
+    return {**BUILT_IN, **deep}
+
+
+def _layer(number: int, dims: tuple[str, str]) -> Observable:
+    return Observable(
+        f"w{number}", lambda s: s._known_layers[number - 1], dims, f"reduced layer {number}", "1", needs_network=True
+    )
+
+
 Wanted = str | Observable | Callable[[State], Any]
 
 
-def resolve(wanted: Sequence[Wanted] | Wanted | None, *, has_truth: bool, is_network: bool) -> tuple[Observable, ...]:
-    """Turn names, observables and plain functions into observables; None means errors and singular values."""
+def resolve(wanted: Sequence[Wanted] | Wanted | None, *, has_truth: bool, depth: int | None) -> tuple[Observable, ...]:
+    """Turn names, observables and plain functions into observables; None means errors and singular values.
+
+    Args:
+        wanted: names, observables, named functions, or one of them.
+        has_truth: whether the task defines a test error.
+        depth: number of layers that the run shows, None for a matrix alone.
+    """
+    known = built_in(depth)
     if wanted is None:
         wanted = ["train_error", *(["test_error"] if has_truth else []), "singular_values"]
     if isinstance(wanted, str | Observable) or callable(wanted):
@@ -250,8 +354,8 @@ def resolve(wanted: Sequence[Wanted] | Wanted | None, *, has_truth: bool, is_net
     found: list[Observable] = []
     for item in wanted:
         if isinstance(item, str):
-            checks.choice("observables", item, sorted(BUILT_IN))
-            observable = BUILT_IN[item]
+            checks.choice("observables", item, sorted(known))
+            observable = known[item]
         elif isinstance(item, Observable):
             observable = item
         elif callable(item) and getattr(item, "__name__", "<lambda>") != "<lambda>":
@@ -267,12 +371,12 @@ def resolve(wanted: Sequence[Wanted] | Wanted | None, *, has_truth: bool, is_net
             raise checks.InvalidArgument(
                 "observables", "not ask for 'test_error'", "the task knows no truth", "give the task a `signal`"
             )
-        if observable.needs_network and not is_network:
+        if observable.needs_network and depth is None:
             raise checks.InvalidArgument(
                 "observables",
                 f"not ask for {observable.name!r}",
                 "it reads the layers, and this dynamics has a matrix only",
-                "simulate a TwoLayer network",
+                "simulate a network, such as TwoLayer",
             )
         if any(o.name == observable.name for o in found):
             raise checks.InvalidArgument("observables", "have distinct names", f"{observable.name!r} comes twice")

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from lindyn.dynamics import AbstractDynamics
-from lindyn.methods.method import ClosedForm, Flow, Method
-from lindyn.networks.two_layer import TwoLayer
+from lindyn.dynamics import Dynamics
+from lindyn.methods.closed_form import ClosedForm
+from lindyn.methods.descent import GradientDescent
+from lindyn.methods.flow import Flow
+from lindyn.methods.method import Method, Problem, System
+from lindyn.methods.rates import StabilityWarning
+from lindyn.networks.network import Network
 from lindyn.simulation.observables import Wanted, resolve
-from lindyn.simulation.plans import System, choose, plan_continuous, plan_discrete, save_steps
-from lindyn.simulation.runner import run
-from lindyn.simulation.trajectory import Trajectory
+from lindyn.simulation.recording import Run
+from lindyn.simulation.trajectory import Origin, Trajectory
+from lindyn.solutions.solution import Reason
 from lindyn.support import checks
-from lindyn.support.precision import result_dtype, working_precision
-from lindyn.support.provenance import Provenance
+from lindyn.support.precision import working_precision
 from lindyn.tasks.task import Task
 
 
@@ -62,7 +64,7 @@ def simulate(
         InvalidArgument: anything that does not fit together; the message names it and the remedy.
 
     Warns:
-        StabilityWarning: the learning rate is above the bound of stability.
+        StabilityWarning: the learning rate is above the stability bound.
 
     References:
         theory sections 1–3.
@@ -76,74 +78,105 @@ def simulate(
         >>> float(abs(gd["test_error"] - mixed["test_error"]).max()) < 0.01
         True
     """
+    times, steps_of_times = _convert(times)
+    problem = _check(system, task, times, save_every)
+    chosen, problem = _choose(problem, method)
+    with working_precision(problem.dtype):
+        engine = chosen.prepare(problem)
+        wanted = resolve(observables, has_truth=task.has_truth, depth=engine.depth)
+        result = Run(engine, problem, wanted).drive(progress)
+    result = replace(result, origin=Origin(system, task, chosen, problem.times is not None))
+    return result if steps_of_times is None else replace(result, step=steps_of_times[: len(result)])
+
+
+def _convert(times: Any) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return flow times, and the steps that they stand for if they are those of a trajectory."""
+    if times is None:
+        return None, None
+    if isinstance(times, Trajectory):
+        return checks.times("times", times.time), times.step
+    return checks.times("times", times), None
+
+
+def _check(system: Any, task: Any, times: np.ndarray | None, save_every: int | Sequence[int]) -> Problem:
+    """Return the problem, if the system and the task are what they should be and fit together."""
     if not isinstance(task, Task):
         raise checks.InvalidArgument("task", "be a task, such as SpikedMatrix", f"it is {type(task).__name__}")
-    if not isinstance(system, TwoLayer | AbstractDynamics):
+    if not isinstance(system, Network | Dynamics):
         raise checks.InvalidArgument(
-            "system", "be a TwoLayer network or Mixed, Lazy, Balanced", f"it is {type(system).__name__}"
+            "system",
+            "be a network, such as TwoLayer, or a dynamics, such as Mixed",
+            f"it is {type(system).__name__}",
         )
-    shape = system.shape if isinstance(system, TwoLayer) else (None if system.start is None else system.start.shape)
-    if shape is not None and tuple(shape) != tuple(task.shape):
-        raise checks.InvalidArgument("system", f"have the task's shape {task.shape}", f"its shape is {shape}")
-    chosen, why = choose(system, task, method, times)
-    layers_known = isinstance(system, TwoLayer) and not isinstance(chosen, ClosedForm)
-    wanted = resolve(observables, has_truth=task.has_truth, is_network=layers_known)
-    given_steps = None
-    if isinstance(times, Trajectory):
-        times, given_steps = times.time, times.step
-    if times is not None:
-        times = checks.times("times", times)
+    if system.shape is not None and tuple(system.shape) != tuple(task.shape):
+        raise checks.InvalidArgument("system", f"have the task's shape {task.shape}", f"its shape is {system.shape}")
+    return Problem(system, task, times, save_every)
 
-    dtype = _dtype(system, task)
-    with working_precision(dtype):
-        task_on_device = jax.tree.map(lambda x: _cast(x, dtype), task)
-        if isinstance(chosen, Flow | ClosedForm):
-            if times is None:
-                raise checks.InvalidArgument(
-                    "times", "be given for a flow or a closed form", "it is not", "pass times=[0, …]"
-                )
-            plan = plan_continuous(system, task, task_on_device, chosen, times, dtype)
-        else:
-            if times is not None:
-                raise checks.InvalidArgument(
-                    "times",
-                    "be left out for a discrete method",
-                    f"it holds {times.size} times",
-                    "use save_every, or a Flow",
-                )
-            plan = plan_discrete(system, task, task_on_device, chosen, save_steps(chosen.steps, save_every), dtype)
-        info = Provenance(
-            dynamics=_name(system),
-            method=plan.method,
-            why=why + plan.why,
-            law=system.law if isinstance(system, TwoLayer) else repr(system),
-            task=type(task).__name__,
-            shape=tuple(task.shape),
-            threshold=float(system.threshold),
-            dtype=dtype.name,
-            **plan.info,
-            notes=tuple(plan.notes),
-            sources=("tu2024mixed", *plan.sources),
-            jax_version=jax.__version__,
+
+def _choose(problem: Problem, method: Any) -> tuple[Method, Problem]:
+    """Return the method, and the problem with the reason why this method."""
+    if isinstance(method, Method):
+        return method, problem
+    if not (isinstance(method, str) and method == "auto"):
+        raise checks.InvalidArgument(
+            "method",
+            "be 'auto' or a method: GradientDescent, Muon, Optimizer, Flow, ClosedForm or your own",
+            f"it is {method!r}",
         )
-        result = run(plan.engine, system, task_on_device, wanted, info, progress)
-    return result if given_steps is None else replace(result, step=given_steps[: len(result)])
+    if problem.network is not None:
+        if problem.times is None:
+            why = "chosen because a network is trained by steps unless times are given"
+            return GradientDescent(), replace(problem, chosen=why)
+        return Flow(), replace(problem, chosen="chosen because times are given")
+    answer = problem.closed_form
+    if isinstance(answer, Reason):
+        return Flow(), replace(problem, chosen=f"chosen because there is no closed form ({answer})")
+    why = "chosen because the cost is ½‖A − T‖_F², for which this dynamics has a closed form"
+    return ClosedForm(), replace(problem, chosen=why)
 
 
-def _cast(leaf: Any, dtype: np.dtype) -> Any:
-    array = jnp.asarray(leaf)
-    return array.astype(dtype) if jnp.issubdtype(array.dtype, jnp.floating) else array
+def replay(
+    run: Trajectory, record: int, observables: Sequence[Wanted] | Wanted, *, progress: bool | None = False
+) -> Trajectory:
+    """Repeat a run up to one of its records, to see there what was not recorded the first time.
 
+    Some observables cost more than the training at every step (the stable rank needs all singular values); once the
+    record of interest is known they can be had there.
 
-def _dtype(system: System, task: Task) -> np.dtype:
-    if isinstance(system, TwoLayer):
-        return result_dtype(np.empty(0, task.dtype), system.w1)
-    start = [] if system.start is None else [system.start]
-    return result_dtype(np.empty(0, task.dtype), *start)
+    Args:
+        run: a trajectory of `simulate`, in memory (one that was loaded does not know its system).
+        record: number of the record, from 0; negative counts from the end.
+        observables: as for `simulate`.
+        progress: as for `simulate`.
 
+    Returns:
+        A trajectory of that one record.
 
-def _name(system: System) -> str:
-    if isinstance(system, TwoLayer):
-        return f"network of width {system.width:,}"
-    decay = f" with weight decay {system.weight_decay:g}" if system.weight_decay else ""
-    return f"{system.name} dynamics{decay}"
+    Raises:
+        InvalidArgument: a record that was not made, or a run without its origin.
+
+    Examples:
+        >>> import lindyn as ld
+        >>> task = ld.SpikedMatrix(dim=20, rank=2, key=0)
+        >>> run = ld.simulate(ld.Mixed(1.0), task, times=[0.0, 0.1, 1.0])
+        >>> best = int(run["test_error"].argmin())
+        >>> ld.simulation.replay(run, best, "stable_rank")["stable_rank"].shape
+        (1,)
+    """
+    if not isinstance(run, Trajectory) or run.origin is None:
+        raise checks.InvalidArgument(
+            "run", "come from `simulate` in this session", "it does not know its system", "simulate it again"
+        )
+    number = checks.integer("record", record, at_least=-len(run), at_most=len(run) - 1)
+    at_time = run.origin.timed
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", StabilityWarning)  # the first run has warned
+        return simulate(
+            run.origin.system,
+            run.origin.task,
+            run.origin.method,
+            times=[run.time[number]] if at_time else None,
+            save_every=1 if at_time else [int(run.step[number])],
+            observables=observables,
+            progress=progress,
+        )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, KeysView
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,25 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from matplotlib.axes import Axes
 
-    from lindyn.networks.two_layer import TwoLayer
+    from lindyn.methods.method import Method, System
+    from lindyn.networks.network import Network
+    from lindyn.tasks.task import Task
+
+
+class Origin(NamedTuple):
+    """What a trajectory was computed from, for `lindyn.simulation.replay`.
+
+    Attributes:
+        system: the network or the dynamics.
+        task: the task.
+        method: the method, chosen or given.
+        timed: whether its records are at times, or at steps.
+    """
+
+    system: System
+    task: Task
+    method: Method
+    timed: bool
 
 
 @dataclass(frozen=True)
@@ -42,7 +60,8 @@ class Trajectory:
         variables: observable name → its labels.
         info: what was run and how (see `Provenance`): dynamics, method and why, learning rate, threshold, dtype,
             status, seconds, bytes of state, version.
-        final: the network, or the matrix, at the end (a matrix after `load`).
+        final: the network at the end, with all its layers, to go on from; or the matrix (after `load` too).
+        origin: what it was computed from; None after `load` and for predictions.
 
     Examples:
         >>> import lindyn as ld
@@ -57,7 +76,8 @@ class Trajectory:
     data: dict[str, np.ndarray]
     variables: dict[str, Variable]
     info: Provenance
-    final: TwoLayer | np.ndarray | None = field(default=None, repr=False)
+    final: Network | np.ndarray | None = field(default=None, repr=False)
+    origin: Origin | None = field(default=None, repr=False)
 
     def __getitem__(self, name: str) -> np.ndarray:
         """Return the recorded array of an observable."""
@@ -65,7 +85,20 @@ class Trajectory:
             raise KeyError(f"This trajectory holds {', '.join(self.data)}; {name!r} was not recorded.")
         return self.data[name]
 
+    def __contains__(self, name: object) -> bool:
+        """Whether an observable was recorded."""
+        return name in self.data
+
+    def __iter__(self) -> Iterator[str]:
+        """Go over the names of the recorded observables."""
+        return iter(self.data)
+
+    def keys(self) -> KeysView[str]:
+        """Return the names of the recorded observables."""
+        return self.data.keys()
+
     def __len__(self) -> int:
+        """Number of records."""
         return len(self.time)
 
     @property
@@ -276,6 +309,11 @@ def compare(first: Trajectory, second: Any, *, pair: str | None = None) -> Any:
         return second.against(first, pair=pair)
     if pair is not None:
         raise checks.InvalidArgument("pair", "come with a tracker", "`second` is a trajectory")
+    for name, value in (("first", first), ("second", second)):
+        if not isinstance(value, Trajectory):
+            raise checks.InvalidArgument(
+                name, "be a Trajectory", f"it is {type(value).__name__}", "run it by `simulate` first"
+            )
     if first.info.shape != second.info.shape:
         raise checks.InvalidArgument("second", f"have the shape {first.info.shape}", f"it has {second.info.shape}")
     slack = 1e-9 * max(first.time[-1], second.time[-1])

@@ -12,9 +12,12 @@ from .modes import mode_curve as mode_curve
 from .modes import mode_fraction as mode_fraction
 from .modes import mode_time as mode_time
 from .modes import mode_times as mode_times
+from .solution import Reason as Reason
+from .solution import Solution as Solution
 from .step_sizes import figure2_rate as figure2_rate
 from .step_sizes import published_rate as published_rate
 from .step_sizes import stability_limit as stability_limit
+from .step_sizes import unstable_above as unstable_above
 from .thresholds import mode_threshold as mode_threshold
 from .thresholds import narrow_threshold as narrow_threshold
 from .thresholds import wide_threshold as wide_threshold

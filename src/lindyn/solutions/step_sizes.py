@@ -11,6 +11,30 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 
+def unstable_above(rate: Any, *, momentum: Any = 0.0, nesterov: bool = False) -> Float[Any, "..."]:
+    """Return the learning rate above which descent is unstable on modes that decay at most at `rate` = λ.
+
+    Plain: 2/λ. Heavy ball: 2(1 + μ)/λ. Nesterov's momentum: 2(1 + μ)/((1 + 2μ)λ). Infinite where nothing decays.
+
+    Args:
+        rate: λ ≥ 0, largest rate at which an error decays in flow time, times the factor from η·step to that time.
+        momentum: μ in [0, 1).
+        nesterov: whether the momentum is Nesterov's.
+
+    References:
+        theory (1.1), from which it *follows*: a step multiplies a mode by a root z of z² − (1 + μ − ηλ)z + μ (heavy
+        ball) or z² − (1 + μ)(1 − ηλ)z + μ(1 − ηλ) (Nesterov), and z = −1 leaves the unit circle first.
+
+    Examples:
+        >>> [float(unstable_above(4.0, momentum=m, nesterov=n)) for m, n in ((0, False), (0.5, False), (0.5, True))]
+        [0.5, 0.75, 0.375]
+    """
+    xp, (decay, mu) = arrays(rate, momentum)
+    top = 2 * (1 + mu) / (1 + 2 * mu) if nesterov else 2 * (1 + mu)
+    moves = decay > 0
+    return xp.where(moves, top / xp.where(moves, decay, 1.0), xp.inf)
+
+
 def stability_limit(
     gram_in: Any, gram_out: Any, top: Any, threshold: Any, *, curvature: Any = 1.0, momentum: Any = 0.0
 ) -> Float[Any, "..."]:
@@ -35,7 +59,7 @@ def stability_limit(
         0.2
     """
     xp, (c1, c2, s, tau, steep, mu) = arrays(gram_in, gram_out, top, threshold, curvature, momentum)
-    return 2 * (1 + mu) / (steep * xp.maximum(c1 + c2, 2 * xp.hypot(s, tau)))
+    return unstable_above(steep * xp.maximum(c1 + c2, 2 * xp.hypot(s, tau)), momentum=mu)
 
 
 def published_rate(

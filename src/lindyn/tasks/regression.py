@@ -132,6 +132,11 @@ class Regression(Task):
             return None
         return Quadratic(np.asarray((self.coefficients.T @ self.root) / curvature), curvature)
 
+    def minimiser(self) -> Float[np.ndarray, "d_out d_in"]:
+        """Return the least-squares solution, that of smallest norm where there are many."""
+        solution: np.ndarray = np.linalg.lstsq(np.asarray(self.root), np.asarray(self.coefficients))[0].T
+        return solution
+
     def curvature(self) -> float:
         """Return the largest eigenvalue of XᵀX/N."""
         return float(np.linalg.norm(self.root, 2)) ** 2

@@ -84,6 +84,11 @@ class Task(eqx.Module):
             return np.asarray(self.signal)
         return -np.asarray(self.gradient(np.zeros(self.shape, self.dtype))) / self.curvature()
 
+    def minimiser(self) -> Float[np.ndarray, "d_out d_in"]:
+        """Return the matrix at which training ends: the target of a quadratic cost, else `reference()`."""
+        quadratic = self.quadratic()
+        return self.reference() if quadratic is None else quadratic.target
+
     def scale(self) -> float:
         """Return the largest singular value of `reference()`: ‖A*‖_op where the signal is known."""
         return float(np.linalg.norm(self.reference(), 2))

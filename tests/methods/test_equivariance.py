@@ -7,7 +7,7 @@ import pytest
 import lindyn as ld
 from helpers.reference import layers, target_of, worst
 from helpers.torch_reference import squared_error, train
-from lindyn.methods.rules import probe_equivariance
+from lindyn.methods.equivariance import probe_equivariance
 
 EQUIVARIANT = {
     "sgd": optax.sgd(0.1),

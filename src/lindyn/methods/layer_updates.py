@@ -1,0 +1,168 @@
+"""Updates of layers: from the gradient of the matrix, G = ∇C(A), to the step of every layer, at any depth (7.1).
+
+The gradient of layer l is (W_L ⋯ W_{l+1})ᵀ G (W_{l−1} ⋯ W_1)ᵀ. With P_l = W_l ⋯ W_1 and B_l = W_{l+1}ᵀ B_{l+1},
+B_L = G, it is B_l P_{l−1}ᵀ: 3(L − 1) products a step, A among them; for two layers three, 12 d³ flops (section 6).
+
+The last layer is stored transposed, so that all products of two layers read their arrays along the hidden index, the
+fastest way. A user's rule sees every layer in its own orientation, as {"w1": (r_1, d_in), …, "wL": (d_out, r_{L−1})}.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import equinox as eqx
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+Layers = tuple[Float[Array, "_ _"], ...]
+Tree = dict[str, Float[Array, "_ _"]]
+
+
+def turned(layers: Layers) -> Layers:
+    """Go between the layers' own orientation and storage, whose last layer is transposed; its own inverse."""
+    return (*layers[:-1], layers[-1].T)
+
+
+def _products_below(layers: Layers) -> list[Any]:
+    """P_1, …, P_{L−1}."""
+    below = [layers[0]]
+    for layer in layers[1:-1]:
+        below.append(layer @ below[-1])
+    return below
+
+
+def product(layers: Layers) -> Float[Array, "d_out d_in"]:
+    """Return A = W_L P_{L−1} from stored layers."""
+    return layers[-1].T @ _products_below(layers)[-1]
+
+
+def _products_back(layers: Layers, gradient: Any) -> list[Any]:
+    """B_1, …, B_{L−1}: what the gradient becomes on its way down."""
+    back = [layers[-1] @ gradient]
+    for layer in reversed(layers[1:-1]):
+        back.append(layer.T @ back[-1])
+    return back[::-1]
+
+
+def layer_gradients(layers: Layers, gradient: Float[Array, "d_out d_in"]) -> Layers:
+    """Return the gradient of every stored layer from that of the matrix."""
+    below, back = _products_below(layers), _products_back(layers, gradient)
+    inner = [b @ p.T for b, p in zip(back[1:], below, strict=False)]
+    return (back[0], *inner, below[-1] @ gradient.T)
+
+
+class Rule(Protocol):
+    """Moves a tree of stored layers by a tree of their gradients."""
+
+    def init(self, params: Tree) -> Any:
+        """Return the rule's first state."""
+
+    def move(self, gradients: Tree, state: Any, params: Tree, rate: Any) -> tuple[Tree, Any]:
+        """Return the layers after one step, and the rule's state."""
+
+
+class Direction(eqx.Module):
+    """A rule W ← W − η·direction: any optax transformation of the gradients, its parameters traced.
+
+    PyTorch's SGD, in its order: clipping by the global norm, weight decay added to the gradient, momentum b ← μb + g
+    (or Nesterov's g + μb). A part that is None is left out.
+    """
+
+    momentum: Any = None
+    weight_decay: Any = None
+    clip_norm: Any = None
+    nesterov: bool = eqx.field(static=True, default=False)
+
+    def _transformation(self) -> optax.GradientTransformation:
+        parts = []
+        if self.clip_norm is not None:
+            parts.append(optax.clip_by_global_norm(self.clip_norm))
+        if self.weight_decay is not None:
+            parts.append(optax.add_decayed_weights(self.weight_decay))
+        if self.momentum is not None:
+            parts.append(optax.trace(self.momentum, self.nesterov))
+        return optax.chain(*parts) if parts else optax.identity()
+
+    def init(self, params: Tree) -> Any:
+        """Return the state of optax."""
+        return self._transformation().init(params)
+
+    def move(self, gradients: Tree, state: Any, params: Tree, rate: Any) -> tuple[Tree, Any]:
+        """Step against the direction."""
+        direction, state = self._transformation().update(gradients, state, params)
+        return {name: w - rate * direction[name] for name, w in params.items()}, state
+
+
+class Carry(NamedTuple):
+    """Stored layers, the rule's state and the step."""
+
+    layers: Layers
+    rule_state: Any
+    step: Int[Array, ""]
+
+
+def _tree(layers: Layers) -> Tree:
+    return {f"w{number}": layer for number, layer in enumerate(layers, 1)}
+
+
+def _layers(tree: Tree) -> Layers:
+    # by name: a tree that has been through JAX comes back in the order of its sorted keys, "w10" before "w2"
+    return tuple(tree[f"w{number}"] for number in range(1, len(tree) + 1))
+
+
+class LayerUpdate(eqx.Module):
+    """A step of all layers at once.
+
+    Attributes:
+        rule: see `Rule`.
+        decoupled_decay: μ of W ← (1 − ημ)W before the step, or None.
+    """
+
+    rule: Any = Direction()
+    decoupled_decay: Any = None
+
+    def begin(self, layers: Layers) -> Carry:
+        """Return the carry at step 0."""
+        return Carry(layers, self.rule.init(_tree(layers)), jnp.zeros((), jnp.int32))
+
+    def apply(self, carry: Carry, gradient: Float[Array, "d_out d_in"], rate: Any) -> Carry:
+        """Move the layers by the gradient of the matrix."""
+        layers = carry.layers
+        if self.decoupled_decay is not None:
+            layers = tuple(w * (1 - rate * self.decoupled_decay) for w in layers)
+        return self._move(carry, gradient, layers, rate)
+
+    def _move(self, carry: Carry, gradient: Any, layers: Layers, rate: Any) -> Carry:
+        gradients = _tree(layer_gradients(carry.layers, gradient))
+        moved, state = self.rule.move(gradients, carry.rule_state, _tree(layers), rate)
+        return Carry(_layers(moved), state, carry.step + 1)
+
+
+class UpdateInTurn(LayerUpdate):
+    """A step in which each layer sees the layers below it already moved, and G from before (1.2).
+
+    The paper's published code trains so. The rule has a state for each layer.
+    """
+
+    def begin(self, layers: Layers) -> Carry:
+        """Return the carry at step 0."""
+        states = tuple(self.rule.init({name: w}) for name, w in _tree(layers).items())
+        return Carry(layers, states, jnp.zeros((), jnp.int32))
+
+    def _move(self, carry: Carry, gradient: Any, layers: Layers, rate: Any) -> Carry:
+        back = _products_back(carry.layers, gradient)
+        # of layer l: B_l P_{l−1}ᵀ with P_{l−1} of moved layers; the last one is stored transposed
+        own, below = back[0], None
+        moved, states = [], []
+        for number, layer in enumerate(layers, 1):
+            name = f"w{number}"
+            if below is not None:
+                own = back[number - 1] @ below.T if number < len(layers) else below @ gradient.T
+            new, state = self.rule.move({name: own}, carry.rule_state[number - 1], {name: layer}, rate)
+            moved.append(new[name])
+            states.append(state)
+            if number < len(layers):
+                below = new[name] if below is None else new[name] @ below
+        return Carry(tuple(moved), tuple(states), carry.step + 1)
