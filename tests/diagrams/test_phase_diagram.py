@@ -149,9 +149,9 @@ def test_stopping_follows_given_curves():
         [3 - steps / 100, np.where(steps < 30, 2 - steps / 100, 1 + steps / 100), 2 - steps / 100, 2 - steps / 100]
     )
     with working_precision(np.float64):
-        watch = begin(train[:, 0], test[:, 0])
+        watch = begin(train[:, 0], test[:, 0], 1.0)
         for n in range(1, 101):
-            watch, _ = note(watch, n, train[:, n], test[:, n])
+            watch, _ = note(watch, n, train[:, n], test[:, n], 1.0)
     for k in range(4):
         assert (int(watch.last_step[k]), int(watch.best_step[k])) == published_stop(train[k], test[k])
     assert len(set(np.asarray(watch.last_step).tolist())) == 4

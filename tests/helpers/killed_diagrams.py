@@ -9,7 +9,12 @@ import signal
 import sys
 from pathlib import Path
 
+import dask.array  # noqa: F401
+import filelock  # noqa: F401
 import numpy as np
+import psutil  # noqa: F401
+import xarray  # noqa: F401
+import zarr.codecs  # noqa: F401 (all that a run imports, so that no fork imports it again)
 
 from lindyn.diagrams import DiagramSettings, phase_diagram
 from lindyn.diagrams.chunks import Work

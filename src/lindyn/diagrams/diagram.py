@@ -47,7 +47,8 @@ def phase_diagram(
     Returns:
         A dataset with dimensions (source, seed, width_exponent, variance_exponent): smallest test error, stable rank
         and active modes there, steps until it, last step, train error, learning rate, the largest distance between
-        descent and formula (for "descend"), status (0 missing, 1 done, 2 failed) and the reason of a failure.
+        descent and formula (for "descend"), status (0 missing, 1 done, 2 failed, 3 ended by the largest number of
+        steps) and the reason of a failure.
 
     Raises:
         InvalidArgument: settings that cannot be used, or that differ from those of the folder, or a folder that

@@ -18,7 +18,7 @@ _BLOCK = 2000  # cells followed together, until the last of them has stopped
 
 
 @jax.jit
-def _follow(modes: tuple[Any, ...], entries: Any, law: tuple[Any, Any, Any], steps: Any) -> Watch:
+def _follow(modes: tuple[Any, ...], entries: Any, law: tuple[Any, Any, Any], steps: Any, unit: Any) -> Watch:
     values, counts, projections, energy = modes
     tau, rate, n0 = law
     psi = jnp.hypot(values, tau[:, None])
@@ -34,14 +34,16 @@ def _follow(modes: tuple[Any, ...], entries: Any, law: tuple[Any, Any, Any], ste
     def body(carry: tuple[Any, Any, Any, Watch]) -> tuple[Any, Any, Any, Watch]:
         step, remaining, residue, watch = carry
         step, remaining, residue = step + 1, remaining * decay, residue * start_decay
-        return step, remaining, residue, note(watch, step, *errors(remaining, residue))[0]
+        return step, remaining, residue, note(watch, step, *errors(remaining, residue), unit)[0]
 
     ones = jnp.ones_like(psi)
-    first = (jnp.zeros((), jnp.int32), ones, n0, begin(*errors(ones, n0)))
+    first = (jnp.zeros((), jnp.int32), ones, n0, begin(*errors(ones, n0), unit))
     return lax.while_loop(lambda c: (c[0] < steps) & c[3].running.any(), body, first)[3]
 
 
-def follow_modes(modes: ModeSpectrum, tau: np.ndarray, rate: np.ndarray, n0: np.ndarray, *, steps: int) -> Watch:
+def follow_modes(
+    modes: ModeSpectrum, tau: np.ndarray, rate: np.ndarray, n0: np.ndarray, *, steps: int, unit: float = 1.0
+) -> Watch:
     """Follow the curves of `ModeSpectrum.errors` at t = η·step until the published rules end them, for many cells.
 
     Args:
@@ -50,6 +52,7 @@ def follow_modes(modes: ModeSpectrum, tau: np.ndarray, rate: np.ndarray, n0: np.
         rate: learning rates, (cells,).
         n0: variances σ⁴w of an entry of A(0), (cells,).
         steps: largest number of steps.
+        unit: square of the signal's scale, in which the thresholds of the rules are measured.
 
     Returns:
         The last watch of every cell, as NumPy arrays.
@@ -65,7 +68,13 @@ def follow_modes(modes: ModeSpectrum, tau: np.ndarray, rate: np.ndarray, n0: np.
         parts = tuple(jnp.asarray(v) for v in (modes.values, modes.counts, modes.projections, modes.energy))
         entries = jnp.asarray(float(modes.shape[0]) * modes.shape[1])
         ends = [
-            _follow(parts, entries, tuple(jnp.asarray(row[i : i + block]) for row in law), jnp.asarray(steps))
+            _follow(
+                parts,
+                entries,
+                tuple(jnp.asarray(row[i : i + block]) for row in law),
+                jnp.asarray(steps),
+                jnp.asarray(unit),
+            )
             for i in range(0, law.shape[1], block)
         ]
     joined = (np.concatenate([np.asarray(e) for e in fields])[: tau.size] for fields in zip(*ends, strict=True))

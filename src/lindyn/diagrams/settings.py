@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lindyn.prediction.estimation import estimate_spectrum
 from lindyn.prediction.spectra import SpikedSpectrum, mean_signal_spectrum
 from lindyn.support import checks
 from lindyn.tasks.spiked import SpikedMatrix
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 SOURCES = ("predict", "spectral", "descend", "formula")
 AXES = ("exponent", "log", "linear")
+_LARGEST_LOGARITHM = 150.0  # e^150 = 10^65: σ⁴w, its square and their inverses are finite floats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,7 @@ class DiagramSettings:
         noise: standard deviation of the noise entries.
         scale: multiplies the signal.
         spectrum: "mean" gives the signal the mean singular values of its ensemble, "sampled" draws it.
+        singular_values: those of the signal, instead of `rank`, `scale` and `spectrum`.
         seeds: seeds of task and weights; one diagram for each.
         sources: any of "predict" (large-d theory), "spectral" (one SVD of a drawn task, and the mode curve),
             "descend" (exact gradient descent) and "formula" (the mixed dynamics, by the same steps).
@@ -52,10 +55,11 @@ class DiagramSettings:
     variance_exponents: tuple[float, ...]
     width_exponents: tuple[float, ...]
     shape: tuple[int, int]
-    rank: int
+    rank: int | None = None
     noise: float = 1.0
     scale: float = 1.0
     spectrum: str = "sampled"
+    singular_values: tuple[float, ...] | None = None
     seeds: tuple[int, ...] = (0,)
     sources: tuple[str, ...] = ("predict",)
     learning_rate: float | str = "auto"
@@ -74,10 +78,9 @@ class DiagramSettings:
                 "width_exponents", "be non-negative", f"the smallest is {self.width_exponents[0]:g}"
             )
         object.__setattr__(self, "shape", checks.matrix_shape("shape", self.shape))
-        checks.integer("rank", self.rank, at_least=1, at_most=min(self.shape))
+        self._check_range()
+        self._check_signal()
         checks.number("noise", self.noise, at_least=0)
-        checks.number("scale", self.scale, above=0)
-        checks.choice("spectrum", self.spectrum, ("sampled", "mean"))
         checks.integer("steps", self.steps, at_least=1)
         checks.choice("axes", self.axes, AXES)
         if self.learning_rate != "auto":
@@ -94,6 +97,71 @@ class DiagramSettings:
             checks.integer("seeds", seed, at_least=0)
         for source in self.sources:
             checks.choice("sources", source, SOURCES)
+
+    def _check_signal(self) -> None:
+        checks.number("scale", self.scale, above=0)
+        checks.choice("spectrum", self.spectrum, ("sampled", "mean"))
+        if self.singular_values is None:
+            rank = self.rank
+            if rank is None:
+                raise checks.InvalidArgument("rank", "be given, or `singular_values`", "neither is")
+            object.__setattr__(self, "rank", checks.integer("rank", rank, at_least=1, at_most=min(self.shape)))
+            return
+        values = np.sort(checks.array("singular_values", self.singular_values, 1, dtype=np.float64))[::-1]
+        if values[-1] <= 0 or values.size > min(self.shape):
+            raise checks.InvalidArgument(
+                "singular_values", f"be at most {min(self.shape)} positive numbers", f"it is {values.tolist()!r:.60}"
+            )
+        for name, ignored in (("scale", self.scale != 1), ("rank", self.rank not in (None, values.size))):
+            if ignored:
+                must = "be left out beside `singular_values`, which say it"
+                raise checks.InvalidArgument(name, must, f"it is {getattr(self, name):g}")
+        object.__setattr__(self, "singular_values", tuple(values.tolist()))
+        object.__setattr__(self, "rank", int(values.size))
+
+    def _check_range(self) -> None:
+        """Refuse a grid whose σ², w or τ = σ²w leave what floats and whole numbers hold, squares included."""
+        for name in ("variance_exponents", "width_exponents"):
+            exponents = getattr(self, name)
+            largest = max(abs(exponents[0]), abs(exponents[-1])) * self.log_dim
+            if largest > _LARGEST_LOGARITHM:
+                raise checks.InvalidArgument(
+                    name,
+                    f"stay within ±{_LARGEST_LOGARITHM / max(self.log_dim, math.ulp(1.0)):.3g} at this shape, where "
+                    "d^γ and its powers are finite",
+                    f"it runs from {exponents[0]:g} to {exponents[-1]:g}",
+                )
+
+    @classmethod
+    def like(cls, target: Any, *, noise: float | None = None, **settings: Any) -> DiagramSettings:
+        """Return settings of a diagram of tasks like a measured matrix: of its estimated signal and noise.
+
+        Args:
+            target: T = A* + E, shape (d_out, d_in).
+            noise: the standard deviation of a noise entry, if it is known.
+            settings: the rest; see `estimate_spectrum` for the estimate.
+
+        Raises:
+            InvalidArgument: no mode of the target stands out of its noise.
+
+        Examples:
+            >>> from lindyn import SpikedMatrix
+            >>> task = SpikedMatrix(dim=100, singular_values=[60.0, 40.0], key=0)
+            >>> settings = DiagramSettings.like(task.target, variance_exponents=[-2, -1], width_exponents=[1, 2])
+            >>> settings.rank, [round(s) for s in settings.singular_values]
+            (2, [59, 40])
+        """
+        estimate = estimate_spectrum(target, noise)
+        if not estimate.signal.size:
+            raise checks.InvalidArgument(
+                "target",
+                f"have a singular value above {estimate.limit:.4g}, where noise of its size ends",
+                f"its largest is {estimate.observed[0]:.4g}",
+                "pass `noise` if it is known",
+            )
+        return cls(
+            shape=estimate.shape, singular_values=tuple(estimate.signal.tolist()), noise=estimate.noise, **settings
+        )
 
     @classmethod
     def over(cls, *, variances: Any, widths: Any, shape: Any, axes: str = "log", **settings: Any) -> DiagramSettings:
@@ -143,8 +211,18 @@ class DiagramSettings:
         width = np.exp(np.asarray(width_exponents, dtype=np.float64) * self.log_dim)
         return variance, np.maximum(1.0, np.round(width))
 
+    @property
+    def unit(self) -> float:
+        """Mean square of an entry of A*: the published thresholds, for which it is 1, are measured in it."""
+        if self.singular_values is None:
+            return self.scale**2
+        return float(np.sum(np.square(self.singular_values))) / (self.shape[0] * self.shape[1])
+
     def signal_spectrum(self) -> np.ndarray:
-        """Return the mean singular values of the signal."""
+        """Return the (mean) singular values of the signal."""
+        if self.singular_values is not None:
+            return np.array(self.singular_values)
+        assert self.rank is not None  # by the checks
         return mean_signal_spectrum(self.shape, self.rank, scale=self.scale)
 
     def theory(self) -> SpikedSpectrum:
@@ -154,7 +232,7 @@ class DiagramSettings:
     def task(self, seed: int) -> SpikedMatrix:
         """Draw the task of one seed."""
         signal: dict[str, Any] = {"rank": self.rank, "scale": self.scale}
-        if self.spectrum == "mean":
+        if self.spectrum == "mean" or self.singular_values is not None:
             signal = {"singular_values": self.signal_spectrum()}
         return SpikedMatrix(shape=self.shape, noise=self.noise, key=seed, dtype=self.dtype, **signal)
 

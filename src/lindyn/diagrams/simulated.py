@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -42,51 +42,83 @@ class Outcome(NamedTuple):
     distance: float
 
 
-class _Run(NamedTuple):
+class Unwatched(NamedTuple):
+    """A descent that goes on as long as another one beside it."""
+
     carry: Carry
     matrix: Any
-    watch: Watch | None
+
+    @classmethod
+    def enter(cls, layers: tuple[Any, Any]) -> Self:
+        """Begin at a start (w1, w2ᵀ)."""
+        return cls(PUBLISHED_STEP.begin(layers), product(layers))
+
+    def moved(self, task: Any, step: Any, rate: Any, unit: Any) -> Unwatched:
+        """Make one step."""
+        del step, unit
+        carry = PUBLISHED_STEP.apply(self.carry, task.gradient(self.matrix), rate)
+        return Unwatched(carry, product(carry.layers))
+
+    @property
+    def running(self) -> Any:
+        """Whether this descent asks for another step."""
+        return jnp.zeros((), bool)
+
+
+class Watched(NamedTuple):
+    """A descent that the published rules stop, and its best matrix so far."""
+
+    descent: Unwatched
+    watch: Watch
     best: Any
+
+    @classmethod
+    def enter(cls, task: Any, layers: tuple[Any, Any], unit: Any) -> Self:
+        """Begin at a start (w1, w2ᵀ)."""
+        descent = Unwatched.enter(layers)
+        watch = begin(task.train_error(descent.matrix), task.test_error(descent.matrix), unit)
+        return cls(descent, watch, descent.matrix)
+
+    def moved(self, task: Any, step: Any, rate: Any, unit: Any) -> Watched:
+        """Make one step, and watch it."""
+        descent = self.descent.moved(task, step, rate, unit)
+        matrix = descent.matrix
+        watch, better = note(self.watch, step, task.train_error(matrix), task.test_error(matrix), unit)
+        return Watched(descent, watch, jnp.where(better, matrix, self.best))
+
+    @property
+    def matrix(self) -> Any:
+        """A."""
+        return self.descent.matrix
+
+    @property
+    def running(self) -> Any:
+        """Whether the rules let it go on."""
+        return self.watch.running
 
 
 class _Lane(NamedTuple):
     rate: Any
     step: Any
-    network: _Run
-    twin: _Run
+    network: Watched
+    twin: Watched | Unwatched
     distance: Any
 
     @property
     def running(self) -> Any:
         """Whether the network has steps to make, or its twin if that is followed to its own end."""
-        assert self.network.watch is not None
-        running = self.network.watch.running
-        return running if self.twin.watch is None else running | self.twin.watch.running
-
-
-def _enter(task: Any, layers: tuple[Any, Any], followed: bool) -> _Run:
-    matrix = product(layers)
-    watch = begin(task.train_error(matrix), task.test_error(matrix)) if followed else None
-    return _Run(PUBLISHED_STEP.begin(layers), matrix, watch, matrix if followed else None)
-
-
-def _move(task: Any, run: _Run, step: Any, rate: Any) -> _Run:
-    carry = PUBLISHED_STEP.apply(run.carry, task.gradient(run.matrix), rate)
-    matrix = product(carry.layers)
-    if run.watch is None:
-        return _Run(carry, matrix, None, None)
-    watch, better = note(run.watch, step, task.train_error(matrix), task.test_error(matrix))
-    return _Run(carry, matrix, watch, jnp.where(better, matrix, run.best))
+        return self.network.running | self.twin.running
 
 
 @partial(jax.jit, static_argnames="follow_twin")
-def _start(task: Any, cell: Cell, follow_twin: bool) -> _Lane:
-    network, twin = _enter(task, cell.network, True), _enter(task, cell.twin, follow_twin)
+def _start(task: Any, cell: Cell, unit: Any, follow_twin: bool) -> _Lane:
+    network = Watched.enter(task, cell.network, unit)
+    twin = Watched.enter(task, cell.twin, unit) if follow_twin else Unwatched.enter(cell.twin)
     return _Lane(cell.rate, jnp.zeros((), jnp.int32), network, twin, jnp.zeros((), network.matrix.dtype))
 
 
 @jax.jit
-def _advance(task: Any, lanes: _Lane, steps: Any, count: Any) -> tuple[_Lane, Any]:
+def _advance(task: Any, lanes: _Lane, unit: Any, steps: Any, count: Any) -> tuple[_Lane, Any]:
     """Make up to `count` steps of every lane; return the lanes and which of them have to go on."""
 
     def one(lane: _Lane) -> tuple[_Lane, Any]:
@@ -94,9 +126,9 @@ def _advance(task: Any, lanes: _Lane, steps: Any, count: Any) -> tuple[_Lane, An
 
         def body(lane: _Lane) -> _Lane:
             step = lane.step + 1
-            network, twin = (_move(task, run, step, lane.rate) for run in (lane.network, lane.twin))
-            assert lane.network.watch is not None
-            apart = jnp.where(lane.network.watch.running, jnp.mean((network.matrix - twin.matrix) ** 2), 0)
+            network = lane.network.moved(task, step, lane.rate, unit)
+            twin = lane.twin.moved(task, step, lane.rate, unit)
+            apart = jnp.where(lane.network.running, jnp.mean((network.matrix - twin.matrix) ** 2), 0)
             return _Lane(lane.rate, step, network, twin, jnp.maximum(lane.distance, apart))
 
         lane = lax.while_loop(lambda x: x.running & (x.step < until), body, lane)
@@ -111,7 +143,7 @@ def _replace(lanes: _Lane, number: Any, lane: _Lane) -> _Lane:
 
 
 def run_cells(
-    task: Any, cells: Iterable[Cell], *, steps: int, lanes: int = 1, follow_twin: bool = False
+    task: Any, cells: Iterable[Cell], *, steps: int, lanes: int = 1, follow_twin: bool = False, unit: float = 1.0
 ) -> Iterator[tuple[int, Outcome]]:
     """Descend from every start until the stopping rules or `steps` end it.
 
@@ -121,6 +153,7 @@ def run_cells(
         steps: largest number of steps of a cell.
         lanes: cells that run side by side.
         follow_twin: follow the formula to its own end too; else only while the network runs.
+        unit: square of the signal's scale, in which the thresholds of the stopping rules are measured.
 
     Yields:
         Number and outcome of every cell, as they end; the distance is the largest ‖A − A_formula‖_F²/(d_out d_in)
@@ -129,12 +162,13 @@ def run_cells(
     waiting = enumerate(cells)
     count = jnp.asarray(_SEGMENT if lanes > 1 else steps, jnp.int32)
     limit = jnp.asarray(steps, jnp.int32)
+    size = jnp.asarray(unit, task.dtype)
     occupied: dict[int, int] = {}
     state: _Lane | None = None
     free = list(range(lanes))
     while True:
         for lane, (number, cell) in zip(list(free), waiting, strict=False):
-            start = _start(task, jax.tree.map(jnp.asarray, cell), follow_twin)
+            start = _start(task, jax.tree.map(jnp.asarray, cell), size, follow_twin)
             if state is None:
                 state = jax.tree.map(lambda x: jnp.stack([x] * lanes), start)
             else:
@@ -143,7 +177,7 @@ def run_cells(
             free.remove(lane)
         if state is None or not occupied:
             return
-        state, goes_on = _advance(task, state, limit, count)
+        state, goes_on = _advance(task, state, size, limit, count)
         ended = [lane for lane in occupied if not goes_on[lane]]
         for lane in ended:
             yield occupied.pop(lane), _outcome(state, lane)
@@ -151,6 +185,13 @@ def run_cells(
 
 
 def _outcome(lanes: _Lane, number: int) -> Outcome:
-    lane = jax.tree.map(lambda x: np.asarray(x[number]), (lanes.network[2:], lanes.twin[2:], lanes.distance))
-    (watch, best), (twin_watch, twin_best), distance = lane
-    return Outcome(watch, best, twin_watch, twin_best, float(distance))
+    twin = lanes.twin if isinstance(lanes.twin, Watched) else None
+    found = Outcome(
+        watch=lanes.network.watch,
+        best=lanes.network.best,
+        twin_watch=None if twin is None else twin.watch,
+        twin_best=None if twin is None else twin.best,
+        distance=lanes.distance,
+    )
+    here: Outcome = jax.tree.map(lambda x: np.asarray(x[number]), found)
+    return here._replace(distance=float(here.distance))

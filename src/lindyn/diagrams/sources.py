@@ -84,7 +84,7 @@ def _modes(settings: DiagramSettings, source: str, seed: int) -> ModeSpectrum:
 @lru_cache(maxsize=8)
 def _signal(settings: DiagramSettings, source: str, seed: int) -> np.ndarray:
     """Singular values of the signal, by which the published rate is set."""
-    if source == "predict" or settings.spectrum == "mean":
+    if source == "predict" or settings.spectrum == "mean" or settings.singular_values is not None:
         return settings.signal_spectrum()
     return np.linalg.svd(settings.task(seed).reference(), compute_uv=False)[: settings.rank]
 
@@ -108,7 +108,7 @@ def _predicted(
     tau, n0 = variance * width, variance**2 * width
     rate, _ = _rates(settings, source, seed, variance, width)
     modes = _modes(settings, source, seed)
-    end = follow_modes(modes, tau, rate, n0, steps=settings.steps)
+    end = follow_modes(modes, tau, rate, n0, steps=settings.steps, unit=settings.unit)
     best = rate * end.best_step
     return {
         **_of_watch(end),
@@ -126,6 +126,7 @@ def _of_watch(watch: Watch) -> dict[str, np.ndarray]:
         "steps_to_min": watch.best_step,
         "last_step": watch.last_step,
         "train_error": watch.last_train,
+        "unfinished": watch.running,
     }
     return {name: np.asarray(value, dtype=np.float64) for name, value in named.items()}
 
@@ -167,6 +168,7 @@ def _simulated(
                 steps=settings.steps,
                 lanes=min(lanes, chosen.size),
                 follow_twin="formula" in sources,
+                unit=settings.unit,
             )
             for number, outcome in ends:
                 k = chosen[number]

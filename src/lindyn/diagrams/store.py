@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 KIND = "phase diagram"
-MISSING, DONE, FAILED = 0, 1, 2
+MISSING, DONE, FAILED, OVER_BUDGET = 0, 1, 2, 3
 _DIMS = ("source", "seed", "width_exponent", "variance_exponent")
 _VARIABLES = (*OF_CELLS, "status", "reason")
 _MAY_BE_NAN = ("distance",)  # only the source "descend" has a formula to be compared with
@@ -104,7 +104,8 @@ class MemoryStore:
                 lost = (reasons == "") & ~np.isfinite(self.dataset[name].values[place])
                 if name not in _MAY_BE_NAN:
                     reasons[lost] = f"its {name} is not finite"
-            self.dataset["status"].values[place] = np.where(reasons == "", DONE, FAILED)
+            ended = np.where(self.dataset["unfinished"].values[place] == 1, OVER_BUDGET, DONE)
+            self.dataset["status"].values[place] = np.where(reasons == "", ended, FAILED)
 
 
 class DiskStore(MemoryStore):
@@ -275,7 +276,7 @@ def load_diagram(path: str | Path) -> xr.Dataset:
     try:
         settings = DiagramSettings.from_dict(storage.json_object(dataset.attrs["settings"], "settings"))
         _mask(dataset, (n.split("/c/0/")[1] for n in flying), rows_of_a_unit(settings))
-        done = dataset["status"].values == DONE
+        done = np.isin(dataset["status"].values, (DONE, OVER_BUDGET))
         if not all(np.isfinite(dataset[name].values[done]).all() for name in OF_CELLS if name not in _MAY_BE_NAN):
             raise ValueError("cells that it calls done have no numbers")
         return with_theory(dataset)

@@ -62,6 +62,7 @@ OF_CELLS: Mapping[str, Label] = {
     "stable_rank": Label("stable rank at the smallest test error"),
     "steps_to_min": Label("steps until the smallest test error"),
     "last_step": Label("step at which the published rules stop"),
+    "unfinished": Label("1 where the largest number of steps ended the run before the published rules did"),
     "train_error": Label("train error per entry at the last step", "target²"),
     "active_modes": Label("singular values of A above the threshold at the smallest test error"),
     "distance": Label("largest ‖A − A_formula‖_F²/(d_out d_in) along the run", "target²"),
@@ -72,6 +73,6 @@ OF_CELLS: Mapping[str, Label] = {
 OF_GRIDS: Mapping[str, Label] = {
     "variance_exponent": Label("γ_σ²"),
     "width_exponent": Label("γ_w"),
-    "status": Label("0 missing, 1 done, 2 failed"),
+    "status": Label("0 missing, 1 done, 2 failed, 3 ended by the largest number of steps"),
     "reason": Label("why a cell failed"),
 }
