@@ -69,7 +69,7 @@ def test_a_killed_run_resumes_and_ends_with_the_same_bytes(tmp_path, whole):
     run.communicate()
     assert run.returncode == -signal.SIGKILL
     half = load_diagram(tmp_path / "killed.zarr")
-    assert half["status"].isel(source=0, seed=0).values.tolist() == [[1, 1, 1], [1, 1, 1], [0, 0, 0]]
+    assert (half["status"].isel(source=0, seed=0).values > 0).tolist() == [[True] * 3, [True] * 3, [False] * 3]
     assert "3 cells missing" in plots.phase_panels(half)._suptitle.get_text()
     phase_diagram(SMALL, path=tmp_path / "killed.zarr")
     phase_diagram(SMALL, path=tmp_path / "whole.zarr")
@@ -101,7 +101,7 @@ def test_a_full_disk_is_one_sentence_and_keeps_what_is_stored(tmp_path, whole):
     assert "make room and run the same again" in told
     assert "File too large" in told
     status = load_diagram(tmp_path / "d.zarr")["status"].isel(source=0, seed=0).values
-    assert status[:, 0].tolist() == [1, 0, 0]
+    assert (status[:, 0] > 0).tolist() == [True, False, False]
     phase_diagram(SMALL, path=tmp_path / "d.zarr")
     assert load_diagram(tmp_path / "d.zarr").equals(whole)
 
@@ -123,7 +123,7 @@ def test_cells_that_diverge_are_recorded_with_their_reason(tmp_path):
     settings = dataclasses.replace(SMALL, learning_rate=0.01)
     diagram = phase_diagram(settings, path=tmp_path / "d.zarr").sel(source="descend").isel(seed=0)
     reasons = diagram["reason"].values
-    assert diagram["status"].values.tolist() == [[1, 1, 1], [1, 1, 1], [1, 1, 2]]
+    assert (diagram["status"].values == 2).tolist() == [[False] * 3, [False] * 3, [False, False, True]]
     assert "diverged at step" in reasons[2, 2]
     assert "bound of stability" in reasons[2, 2]
     assert np.isnan(diagram["min_test_error"].values[2, 2])
@@ -147,10 +147,10 @@ def test_a_cell_that_fails_three_times_is_recorded_and_the_rest_goes_on(monkeypa
     diagram = phase_diagram(SMALL)
     assert tried == [None, 2, 2]
     status = diagram["status"].isel(seed=0).values
-    assert [place.tolist() for place in np.argwhere(status != 1)] == [[0, 1, 2], [1, 1, 2]]
+    assert [place.tolist() for place in np.argwhere(status == 2)] == [[0, 1, 2], [1, 1, 2]]
     told = diagram["reason"].values[0, 0, 1, 2]
     assert told == "failed 3 times, at last with MemoryError: no room for the layers"
-    fine = status == 1
+    fine = status != 2
     expected, found = (d["min_test_error"].isel(seed=0).values for d in (whole, diagram))
     assert np.array_equal(found[fine], expected[fine])
 
@@ -224,9 +224,9 @@ def test_a_cluster_survives_its_workers(tmp_path, whole):
             process.wait()
     assert (tmp_path / "died").exists()
     status = diagram["status"].isel(seed=0).values
-    assert [place.tolist() for place in np.argwhere(status != 1)] == [[0, 1, 2], [1, 1, 2]]
+    assert [place.tolist() for place in np.argwhere(status == 2)] == [[0, 1, 2], [1, 1, 2]]
     assert "the worker died" in diagram["reason"].values[0, 0, 1, 2]
-    fine = status == 1
+    fine = status != 2
     expected, found = (d["min_test_error"].isel(seed=0).values for d in (whole, load_diagram(tmp_path / "d.zarr")))
     np.testing.assert_allclose(found[fine], expected[fine], rtol=1e-9)
 
