@@ -1,8 +1,8 @@
 """From a formula of the library to JavaScript, by tracing: no formula of the page is written a second time.
 
-JAX traces a scalar function into a jaxpr, a list of primitive operations on numbers. Each becomes one JavaScript
-expression; calls inside are inlined, values that are used once are folded into the expression that uses them. An
-operation without a counterpart is refused by name, never guessed.
+JAX traces a scalar function into a jaxpr, a list of primitive operations on numbers (or on arrays of one number). Each
+becomes one JavaScript expression; calls inside are inlined, values that are used once are folded into the expression
+that uses them. An operation without a counterpart is refused by name, never guessed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OPERATORS = {
     "tanh": "Math.tanh({})", "cosh": "Math.cosh({})", "sinh": "Math.sinh({})", "floor": "Math.floor({})",
     "cbrt": "Math.cbrt({})", "is_finite": "Number.isFinite({})", "select_n": "({0}?{2}:{1})",
 }  # fmt: skip
-_SAME = {"stop_gradient", "copy", "copy_p", "broadcast_in_dim", "squeeze", "reshape", "reduce_precision"}
+_SAME = {"stop_gradient", "copy", "copy_p", "broadcast_in_dim", "squeeze", "reshape", "reduce_precision", "reduce_sum"}
 _CALLS = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 _MOST_FACTORS = 4  # a whole power up to this is written as a product, as XLA computes it
 _NAME = re.compile(r"[A-Za-z_$][\w$]*")
@@ -85,7 +85,7 @@ class _Writer:
                 body, consts = getattr(inner, "jaxpr", inner), getattr(inner, "consts", ())
                 known.update(zip(equation.outvars, self.inline(body, consts, inputs), strict=True))
                 continue
-            if any(v.aval.shape != () for v in equation.outvars):
+            if any(v.aval.size != 1 for v in equation.outvars):
                 raise checks.InvalidArgument(
                     "function", "compute with numbers alone", f"{equation.primitive.name} makes an array"
                 )
@@ -148,6 +148,8 @@ def _expression(equation: Any, inputs: list[str]) -> str:
         return f"(+{inputs[0]})" if equation.invars[0].aval.dtype.kind == "b" else inputs[0]
     if name in _SAME:
         return inputs[0]
+    if name == "dot_general":  # of arrays of one number each
+        return f"({inputs[0]}*{inputs[1]})"
     raise checks.InvalidArgument(
         "function", "use operations that JavaScript has", f"it uses {name}", "write it in plain arithmetic"
     )

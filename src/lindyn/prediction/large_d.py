@@ -10,7 +10,7 @@ import numpy as np
 from lindyn.networks.laws import Parametrization
 from lindyn.prediction.spectra import SpikedSpectrum, mean_signal_spectrum
 from lindyn.simulation.trajectory import Trajectory, Variable
-from lindyn.solutions.step_sizes import figure2_rate, published_rate
+from lindyn.solutions.step_sizes import figure2_rate, gaussian_gram, published_rate, stability_limit
 from lindyn.support import checks
 from lindyn.support.labels import OF_STATES
 from lindyn.support.provenance import Provenance
@@ -188,8 +188,5 @@ def _spectrum_of(
 def stability_bound_of(spectrum: SpikedSpectrum, tau: Any, width: Any, deviations: tuple[Any, Any]) -> np.ndarray:
     """Return the stability bound of `lindyn.methods.rates` from the edges of the start's and the target's spectrum."""
     d_out, d_in = spectrum.shape
-    start = sum(
-        (deviation * (np.sqrt(width) + math.sqrt(d))) ** 2
-        for deviation, d in zip(deviations, (d_in, d_out), strict=True)
-    )
-    return np.asarray(2 / np.maximum(start, 2 * np.hypot(spectrum.modes.top, tau)))
+    grams = (gaussian_gram(deviation**2, width, d) for deviation, d in zip(deviations, (d_in, d_out), strict=True))
+    return stability_limit(*grams, spectrum.modes.top, tau)

@@ -264,22 +264,47 @@ class ModeSpectrum:
             xp.asarray(v, dtype=tau.dtype) for v in (self.values, self.counts, self.projections)
         )
         learned = mode_curve(values, tau, t)
-        residue = (n0 * xp.exp(-4 * tau * t))[:, 0]
+        residue = start_residue(n0, tau, t)[:, 0]
         entries = float(self.shape[0]) * self.shape[1]
         train, test, power = mode_errors(learned, values, counts, projections, self.energy, entries)
-        top = self._top(xp, mode_curve(self.top, tau, t)[:, 0], residue)
+        top = noisy_top(mode_curve(self.top, tau, t)[:, 0], residue, self.shape)
         size = power + entries * residue
         stable = xp.where(top > 0, size / xp.where(top > 0, top, 1.0) ** 2, 0.0)
         return train + residue, test + residue, stable
 
-    def _top(self, xp: Any, mode: Any, residue: Any) -> Any:
-        """Largest singular value of a mode plus independent noise of variance `residue` an entry."""
-        d_out, d_in = self.shape
-        spread = xp.sqrt(xp.where(residue > 0, residue, 1.0)) * (residue > 0)  # its slope at 0 stays finite
-        above = mode > spread * (float(d_out) * d_in) ** 0.25
-        safe = xp.where(above, mode, 1.0)
-        outlier = xp.sqrt((safe**2 + residue * d_out) * (safe**2 + residue * d_in)) / safe
-        return xp.where(above, outlier, xp.maximum(spread * (math.sqrt(d_out) + math.sqrt(d_in)), mode))
+
+def start_residue(start_variance: Any, threshold: Any, time: Any) -> Any:
+    """Return what is left of a random start in both errors, n₀e^{−4τt}: the lazy decay of iid entries.
+
+    Args:
+        start_variance: n₀ = σ⁴w.
+        threshold: τ.
+        time: flow time.
+
+    References:
+        theory section 4; *follows* from (2.1) at τ ≫ s.
+    """
+    xp, (n0, tau, t) = arrays(start_variance, threshold, time)
+    return n0 * xp.exp(-4 * tau * t)
+
+
+def noisy_top(mode: Any, residue: Any, shape: tuple[Any, Any]) -> Any:
+    """Return the largest singular value of a mode plus independent noise of variance `residue` an entry.
+
+    Args:
+        mode: singular value of the mode.
+        residue: variance of an entry of the noise.
+        shape: (d_out, d_in).
+
+    References:
+        theory section 5; Benaych-Georges & Nadakuditi (2012).
+    """
+    xp, (m, left, d_out, d_in) = arrays(mode, residue, *shape)
+    spread = xp.sqrt(xp.where(left > 0, left, 1.0)) * (left > 0)  # its slope at 0 stays finite
+    above = m > spread * xp.sqrt(xp.sqrt(d_out * d_in))
+    safe = xp.where(above, m, 1.0)
+    outlier = xp.sqrt((safe**2 + left * d_out) * (safe**2 + left * d_in)) / safe
+    return xp.where(above, outlier, xp.maximum(spread * (xp.sqrt(d_out) + xp.sqrt(d_in)), m))
 
 
 def mode_errors(

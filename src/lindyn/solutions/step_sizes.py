@@ -62,6 +62,25 @@ def stability_limit(
     return unstable_above(steep * xp.maximum(c1 + c2, 2 * xp.hypot(s, tau)), momentum=mu)
 
 
+def gaussian_gram(variance: Any, width: Any, dim: Any) -> Float[Any, "..."]:
+    """Return ‖W‖² = σ²(√w + √d)² of a Gaussian layer between w and d units, the edge of Marchenko–Pastur's law.
+
+    Args:
+        variance: σ² of an entry.
+        width: w.
+        dim: d.
+
+    References:
+        theory section 5.
+
+    Examples:
+        >>> float(gaussian_gram(0.01, 400, 100))
+        9.0
+    """
+    xp, (square, w, d) = arrays(variance, width, dim)
+    return square * (xp.sqrt(w) + xp.sqrt(d)) ** 2
+
+
 def published_rate(
     rule: str, *, threshold: float, top: float, size: float, bound: float, unit: float = 1.0
 ) -> tuple[float, str]:

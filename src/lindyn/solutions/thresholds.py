@@ -68,3 +68,22 @@ def mode_threshold(strength: Any, kernel: Any) -> tuple[Float[Any, "..."], Float
     square = (g - 2 * m) * (g + 2 * m)
     root = xp.where(square > 0, xp.sqrt(xp.where(square > 0, square, 1.0)), 0.0)
     return 0.5 * root, xp.where(g > 0, 2 * m / xp.where(g > 0, g, 1.0), 0.0)
+
+
+def activity_of(strength: Any, threshold: Any) -> Float[Any, "..."]:
+    """Return the activity s/√(s² + τ²) of a mode: 0 lazy, 1/√2 at the threshold, 1 active (0 where both vanish).
+
+    Args:
+        strength: s ≥ 0.
+        threshold: τ ≥ 0.
+
+    References:
+        theory (2.9).
+
+    Examples:
+        >>> activity_of([3.0, 0.0], 4.0).tolist()
+        [0.6, 0.0]
+    """
+    xp, (s, tau) = arrays(strength, threshold)
+    total = xp.hypot(s, tau)
+    return xp.where(total > 0, s / xp.where(total > 0, total, 1.0), 0.0)

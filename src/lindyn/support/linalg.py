@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from lindyn.support.namespaces import arrays
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -132,11 +134,30 @@ def marchenko_pastur(shape: tuple[int, int], nodes: int) -> Bulk:
         400.0
     """
     small, large = sorted(shape)
-    c = small / large
-    phi = (np.arange(nodes) + 0.5) * math.pi / nodes
-    square = 1 + c + 2 * math.sqrt(c) * np.cos(phi)
-    shares = np.sin(phi) ** 2 / square
-    return Bulk(math.sqrt(large) * np.sqrt(square), shares / shares.sum())
+    values, weights = marchenko_pastur_node((np.arange(nodes) + 0.5) * math.pi / nodes, small, large)
+    return Bulk(values, weights / weights.sum())
+
+
+def marchenko_pastur_node(angle: Any, small: Any, large: Any) -> tuple[Any, Any]:
+    """Return the singular value at one node of that quadrature, √n·√(1 + c + 2√c cos φ), and its weight sin²φ/λ.
+
+    Args:
+        angle: φ in (0, π).
+        small: the smaller dimension, c·n.
+        large: the larger one, n.
+
+    References:
+        theory section 5; Marchenko & Pastur (1967).
+
+    Examples:
+        >>> value, weight = marchenko_pastur_node(0.5 * math.pi, 100.0, 100.0)
+        >>> round(float(value), 4), float(weight)
+        (14.1421, 0.5)
+    """
+    xp, (phi, few, many) = arrays(angle, small, large)
+    c = few / many
+    square = 1 + c + 2 * xp.sqrt(c) * xp.cos(phi)
+    return xp.sqrt(many) * xp.sqrt(square), xp.sin(phi) ** 2 / square
 
 
 def marchenko_pastur_median(shape: tuple[int, int], nodes: int = 20_000) -> float:
