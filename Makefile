@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO_OUT ?= demo
 # two test processes, each with one thread: products of two pools that fight for two cores take ten times as long
+# the explorer is tried in a real browser where there is one; where there is none, it is said
+CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 XLA_FLAGS=--xla_cpu_multi_thread_eigen=false $(BIN)/python -m pytest -n 2
 
 .PHONY: demo test fast lint types docs bench clean
@@ -24,8 +26,9 @@ PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 XLA_FLAGS=--xla_cpu_multi_thr
 demo: .venv/base  ## reproduce Figure 1 at its published size into demo/
 	$(BIN)/lindyn demo --out $(DEMO_OUT) --force
 
-test: .venv/dev lint types  ## lint, types and the whole test suite
-	$(PYTEST)
+test: .venv/dev docs/node_modules lint types  ## lint, types and the whole test suite
+	$(if $(CHROMIUM),,@echo "NOT RUN: the tests in a browser, since Chromium is not installed.")
+	$(PYTEST) $(if $(CHROMIUM),,-m "not browser")
 
 fast: .venv/dev  ## the fast lane: all but the slow tests and the documents
 	$(PYTEST) -m 'not slow' tests src

@@ -115,8 +115,14 @@ def bring_mathjax(app):
         shutil.copyfile(source / name, target / name)
 
 
+def write_explorer(app):
+    """Write the explorer beside the pages, one of which shows it in a frame."""
+    ld.explorer.write_page(Path(app.outdir) / "_static" / "explorer.html")
+
+
 def setup(app):
     """Write the API pages before reading, and connect what is above."""
     api_pages.write(HERE / "api")
     app.connect("autodoc-process-docstring", markdown_in_docstrings, priority=900)
     app.connect("builder-inited", bring_mathjax)
+    app.connect("builder-inited", write_explorer)

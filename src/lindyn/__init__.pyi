@@ -1,5 +1,6 @@
 from . import advice as advice
 from . import diagrams as diagrams
+from . import explorer as explorer
 from . import inspection as inspection
 from . import methods as methods
 from . import networks as networks

@@ -189,3 +189,41 @@ def test_numbers_are_json_of_the_command(page):
     )  # fmt: skip
     best = page.evaluate("last.best")
     assert told["test_error"][int(best["steps"])] == pytest.approx(best["test"], rel=1e-9)
+
+
+def test_exact_descent_is_laid_over_and_can_be_cancelled(browser, page):
+    from lindyn.explorer.server import serve
+
+    assert page.locator("#descend").count() == 0  # no server, no button
+    server = serve()
+    try:
+        tab = browser.new_page()
+        tab.goto(server.address + "#d_out=60&d_in=60&rank=2&steps=100&gamma_v=-2&gamma_w=2.2")
+        tab.wait_for_function("window.last")
+        tab.click("#descend")
+        tab.wait_for_function("exact !== null", timeout=60_000)
+        shown = tab.evaluate("({step: exact.step, test: exact.test, steps: last.steps, curves: last.curves})")
+        theory = np.interp(shown["step"], shown["steps"], np.array(shown["curves"])[:, 1])
+        assert np.abs(theory - shown["test"]).max() < 0.15  # one draw at d = 60 against the large-d theory
+        tab.fill("#n_steps", "10000")
+        tab.keyboard.press("Tab")
+        tab.fill("#n_d_out", "800")
+        tab.keyboard.press("Tab")
+        tab.click("#descend")
+        tab.wait_for_function("document.getElementById('descend').textContent.startsWith('Cancel')")
+        tab.click("#descend")
+        tab.wait_for_function("document.getElementById('r_err').textContent === 'Cancelled.'")
+        tab.close()
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_slider_redraws_in_a_twentieth_of_a_second(page):
+    """Measured for the record of the run; the bound is wide, since a busy machine is no fault of the page."""
+    spent = []
+    page.locator("#c_noise").focus()
+    for _ in range(9):
+        after(page, lambda: page.keyboard.press("ArrowRight"))
+        spent.append(page.evaluate("last.ms"))
+    assert np.median(spent) < 1000

@@ -20,7 +20,7 @@ from lindyn._version import __version__
 from lindyn.cli import output
 from lindyn.support.errors import InvalidArgument
 
-COMMANDS = ("demo", "simulate", "predict", "regime", "advise", "phase-diagram", "inspect", "reproduce")
+COMMANDS = ("demo", "simulate", "predict", "regime", "advise", "phase-diagram", "inspect", "reproduce", "explore")
 REFUSED, INTERRUPTED = 2, 130
 
 

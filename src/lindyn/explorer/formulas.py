@@ -6,6 +6,7 @@ Names and arguments are those by which the page's program calls them.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from lindyn.explorer.translate import to_javascript
@@ -24,8 +25,8 @@ def _error_terms(m: Any, x: Any, count: Any, projection: Any) -> Any:
     """What one node adds to the train error, to the test error without ‖A*‖², and to ‖A‖_F²."""
     import jax.numpy as jnp
 
-    one = [jnp.reshape(v, (1,)) for v in (m, x, count, projection)]
-    return mode_errors(*one, 0.0, 1.0)
+    learned, value, number, share = (jnp.reshape(v, (1,)) for v in (m, x, count, projection))
+    return mode_errors(learned, value, number, share, 0.0, 1.0)
 
 
 def _stability(variance: Any, width: Any, d_out: Any, d_in: Any, top: Any, tau: Any) -> Any:
@@ -43,7 +44,7 @@ def _published(tau: Any, top: Any, size: Any, bound: Any) -> Any:
     return figure2_rate(tau, top=top, size=size, bound=bound)
 
 
-FORMULAS = {
+FORMULAS: dict[str, tuple[Callable[..., Any], str]] = {
     "mode": (mode_curve, "s tau t"),
     "outlier": (lambda s, noise, d_out, d_in: outlier_of(s, noise, (d_out, d_in)), "s noise d_out d_in"),
     "bulk": (marchenko_pastur_node, "phi small large"),

@@ -307,3 +307,28 @@ function begin() {
   draw();
 }
 begin();
+
+/* ---- exact descent, where a server of the library stands behind the page ---- */
+function wireDescent() {
+  const button = $("descend"); if (!button) return;
+  let running = null;
+  button.onclick = async () => {
+    if (running) { running.abort(); return; }
+    running = new AbortController(); button.textContent = "Cancel";
+    const { spec, law: l } = view, sent = { d_out: state.d_out, d_in: state.d_in, signal: spec.signal, noise: state.noise, variance: l.variance, width: l.width, eta: l.eta, steps: state.steps };
+    try {
+      const answer = await fetch("/descend", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(sent), signal: running.signal });
+      const reader = answer.body.getReader(), decoder = new TextDecoder(); let text = "", end = null;
+      for (;;) {
+        const { done, value } = await reader.read(); if (done) break;
+        text += decoder.decode(value, { stream: true }); const rows = text.split("\n"); text = rows.pop();
+        for (const row of rows) { end = JSON.parse(row); if (end.done !== undefined) button.textContent = `Cancel (${Math.round(100 * end.done)} %)`; }
+      }
+      if (end.refused) throw new Error(end.refused);
+      exact = { train: end.train_error, test: end.test_error, step: end.step, x: law_ => state.axis === "steps" ? end.step : end.step.map(n => n * law_.eta) };
+      draw(); $("r_err").textContent = `Dotted: exact gradient descent in Python, ${end.status}.`;
+    } catch (e) { $("r_err").textContent = e.name === "AbortError" ? "Cancelled." : e.message; }
+    running = null; button.textContent = "Exact descent";
+  };
+}
+wireDescent();

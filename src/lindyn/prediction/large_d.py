@@ -188,5 +188,5 @@ def _spectrum_of(
 def stability_bound_of(spectrum: SpikedSpectrum, tau: Any, width: Any, deviations: tuple[Any, Any]) -> np.ndarray:
     """Return the stability bound of `lindyn.methods.rates` from the edges of the start's and the target's spectrum."""
     d_out, d_in = spectrum.shape
-    grams = (gaussian_gram(deviation**2, width, d) for deviation, d in zip(deviations, (d_in, d_out), strict=True))
-    return stability_limit(*grams, spectrum.modes.top, tau)
+    gram_in, gram_out = (gaussian_gram(s**2, width, d) for s, d in zip(deviations, (d_in, d_out), strict=True))
+    return stability_limit(gram_in, gram_out, spectrum.modes.top, tau)
