@@ -112,6 +112,8 @@ class _Handler(BaseHTTPRequestHandler):
             for line in self._lines(body):
                 self.wfile.write(json.dumps(line).encode() + b"\n")
                 self.wfile.flush()
+                if self.server.closing:
+                    return
         except (BrokenPipeError, ConnectionResetError):
             self.server.cancelled += 1  # the page was closed, or its run cancelled
 
@@ -135,12 +137,18 @@ class Explorer(ThreadingHTTPServer):
         cancelled: how many runs were cut short by their page.
     """
 
-    daemon_threads = True
+    daemon_threads = False  # closing waits for runs, which end with their present chunk
 
     def __init__(self, port: int = 0):
         super().__init__(("127.0.0.1", port), _Handler)
         self.page = page(descent=True)
         self.cancelled = 0
+        self.closing = False
+
+    def server_close(self) -> None:
+        """End all runs and free the port."""
+        self.closing = True
+        super().server_close()
 
     @property
     def address(self) -> str:
