@@ -35,7 +35,6 @@ def descend(settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
     Raises:
         InvalidArgument: settings that cannot be run, or a matrix of more than four million entries.
     """
-    from lindyn import methods, networks, simulation, tasks
 
     if not isinstance(settings, dict) or set(settings) != set(_KEYS):
         raise checks.InvalidArgument("settings", f"hold {', '.join(_KEYS)}", "it holds others", "reload the page")
@@ -45,18 +44,16 @@ def descend(settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "shape", f"have at most {MOST_ENTRIES:,} entries here", f"it is {d_out:,} × {d_in:,}", "use lindyn simulate"
         )
     steps = checks.integer("steps", settings["steps"], at_least=1, at_most=100_000)
-    task = tasks.SpikedMatrix(shape=(d_out, d_in), singular_values=settings["signal"], noise=settings["noise"], key=0)
-    system: Any = networks.TwoLayer.gaussian((d_out, d_in), settings["width"], settings["variance"], key=1)
+    task = SpikedMatrix(shape=(d_out, d_in), singular_values=settings["signal"], noise=settings["noise"], key=0)
+    system: Any = TwoLayer.gaussian((d_out, d_in), settings["width"], settings["variance"], key=1)
     rate = checks.number("eta", settings["eta"], above=0)
     marks = sorted({round(steps * k / CHUNKS) for k in range(CHUNKS + 1)})
     found: dict[str, list[float]] = {"step": [], "train_error": [], "test_error": []}
     status = "completed"
     for first, last in pairwise(marks):
-        method = methods.GradientDescent(learning_rate=rate, steps=last - first)
+        method = GradientDescent(learning_rate=rate, steps=last - first)
         seen = ["train_error", "test_error"]
-        run = simulation.simulate(
-            system, task, method, save_every=max(1, (last - first) // 4), observables=seen, progress=False
-        )
+        run = simulate(system, task, method, save_every=max(1, (last - first) // 4), observables=seen, progress=False)
         kept = slice(0 if first == 0 else 1, None)
         found["step"] += (run.step[kept] + first).tolist()
         for name in seen:
