@@ -36,6 +36,11 @@ def descend(settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
         InvalidArgument: settings that cannot be run, or a matrix of more than four million entries.
     """
 
+    from lindyn.methods.descent import GradientDescent
+    from lindyn.networks.two_layer import TwoLayer
+    from lindyn.simulation.simulation import simulate
+    from lindyn.tasks.spiked import SpikedMatrix
+
     if not isinstance(settings, dict) or set(settings) != set(_KEYS):
         raise checks.InvalidArgument("settings", f"hold {', '.join(_KEYS)}", "it holds others", "reload the page")
     d_out, d_in = checks.matrix_shape("shape", (settings["d_out"], settings["d_in"]))
