@@ -8,6 +8,7 @@ import pytest
 import lindyn as ld
 import torch
 from helpers.reference import integrate, mixed_flow, relative, target_of
+from helpers.refusals import refused
 from helpers.torch_reference import tensor
 from lindyn import plots
 from lindyn.networks.laws import lora, standard
@@ -248,47 +249,46 @@ def test_an_unstable_learning_rate_warns():
 GOOD, EYE = (np.ones((2, 3)), np.zeros((3, 2))), np.eye(3)
 
 
-def refused(start=GOOD, target=EYE, **options):
+def ask(start=GOOD, target=EYE, **options):
     return ld.predict_factors(start, target, **{"learning_rate": 0.01, "steps": 2, **options})
 
 
 REFUSALS = [
-    (lambda: refused((np.ones((2, 3)), np.zeros((3, 4)))), "start[1]", "have 2 columns"),
-    (lambda: refused((np.full((2, 3), np.nan), np.zeros((3, 2)))), "start[0]", "6 of its 6 entries"),
-    (lambda: refused((np.ones((2, 3)), np.full((3, 2), np.inf))), "start[1]", "NaN or infinite"),
-    (lambda: refused((np.zeros((2, 3)), np.zeros((3, 2)))), "start", "both are zero"),
-    (lambda: refused("lora"), "start", "it is str"),
-    (lambda: refused(target=np.eye(4)), "target", "have the shape (3, 3)"),
-    (lambda: refused(target=None), "target", "or `gradient`"),
-    (lambda: refused(gradient=EYE), "target", "both are given"),
-    (lambda: refused(target=None, gradient=np.eye(4)), "gradient", "have the shape (3, 3)"),
-    (lambda: refused(lora(3, 2), None, gradient=EYE), "start", "it is a law"),
-    (lambda: refused(lora(3, 2), scale=2.0), "scale", "be left out"),
-    (lambda: refused(lora(3, 2), draws=1), "draws", "at least 2"),
-    (lambda: refused(optimizer="Adam"), "optimizer", "it is Adam, which does not; follow the thresholds"),
-    (lambda: refused(optimizer=torch.optim.AdamW([torch.ones(1)])), "optimizer", "lindyn.torch.RegimeTracker"),
-    (lambda: refused(momentum=1.0), "momentum", "below 1"),
-    (lambda: refused(learning_rate=0.0), "learning_rate", "greater than 0"),
-    (lambda: refused(steps=-1), "steps", "at least 0"),
-    (lambda: refused(scale=-1.0), "scale", "greater than 0"),
-    (lambda: refused(curvature=0.0), "curvature", "greater than 0"),
-    (lambda: refused(weight_decay=-0.1), "weight_decay", "at least 0"),
-    (lambda: refused(formula="wide"), "formula", "'mixed'"),
-    (lambda: refused(formula="narrow", weight_decay=0.1), "formula", "'flow'"),
-    (lambda: refused((np.ones((6, 3)), np.ones((3, 6))), weight_decay=0.1, rate_ratio=2.0), "weight_decay", "unequal"),
+    (lambda: ask((np.ones((2, 3)), np.zeros((3, 4)))), "start[1]", "have 2 columns"),
+    (lambda: ask((np.full((2, 3), np.nan), np.zeros((3, 2)))), "start[0]", "6 of its 6 entries"),
+    (lambda: ask((np.ones((2, 3)), np.full((3, 2), np.inf))), "start[1]", "NaN or infinite"),
+    (lambda: ask((np.zeros((2, 3)), np.zeros((3, 2)))), "start", "both are zero"),
+    (lambda: ask("lora"), "start", "it is str"),
+    (lambda: ask(target=np.eye(4)), "target", "have the shape (3, 3)"),
+    (lambda: ask(target=None), "target", "or `gradient`"),
+    (lambda: ask(gradient=EYE), "target", "both are given"),
+    (lambda: ask(target=None, gradient=np.eye(4)), "gradient", "have the shape (3, 3)"),
+    (lambda: ask(lora(3, 2), None, gradient=EYE), "start", "it is a law"),
+    (lambda: ask(lora(3, 2), scale=2.0), "scale", "be left out"),
+    (lambda: ask(lora(3, 2), draws=1), "draws", "at least 2"),
+    (lambda: ask(optimizer="Adam"), "optimizer", "it is Adam, which does not; follow the thresholds"),
+    (lambda: ask(optimizer=torch.optim.AdamW([torch.ones(1)])), "optimizer", "lindyn.torch.RegimeTracker"),
+    (lambda: ask(momentum=1.0), "momentum", "below 1"),
+    (lambda: ask(learning_rate=0.0), "learning_rate", "greater than 0"),
+    (lambda: ask(steps=-1), "steps", "at least 0"),
+    (lambda: ask(scale=-1.0), "scale", "greater than 0"),
+    (lambda: ask(curvature=0.0), "curvature", "greater than 0"),
+    (lambda: ask(weight_decay=-0.1), "weight_decay", "at least 0"),
+    (lambda: ask(formula="wide"), "formula", "'mixed'"),
+    (lambda: ask(formula="narrow", weight_decay=0.1), "formula", "'flow'"),
+    (
+        lambda: ask((np.ones((6, 3)), np.ones((3, 6))), weight_decay=0.1, rate_ratio=2.0),
+        "weight_decay",
+        "unequal",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("act", "name", "part"), REFUSALS)
-def test_refusals_are_one_sentence(act, name, part):
-    with pytest.raises(ld.InvalidArgument) as caught:
-        act()
-    message = str(caught.value)
-    assert message.startswith(f"Argument `{name}` must ")
-    assert part in message
-    assert message.count(". ") == 0
+@refused(REFUSALS)
+def test_refusals_are_one_sentence(refusal):
+    refusal.check()
 
 
 def test_sgd_by_name_or_object_is_accepted():
-    assert refused(optimizer=torch.optim.SGD([torch.ones(1)])).completed
-    assert refused(optimizer="SGD").completed
+    assert ask(optimizer=torch.optim.SGD([torch.ones(1)])).completed
+    assert ask(optimizer="SGD").completed

@@ -1,5 +1,6 @@
 """Tasks: how they are drawn, their errors and gradients against plain NumPy, their curvature and truth."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -178,3 +179,45 @@ def test_single_precision_stays_single(task):
     assert task.dtype == np.float32
     assert task.gradient(MATRIX).dtype == np.float32
     assert task.cost(MATRIX).dtype == np.float32
+
+
+class TestValues:
+    """Tasks are equal where their data are, and can be put in sets and passed to jax.jit."""
+
+    MADE = (
+        lambda key: ld.SpikedMatrix(dim=4, rank=2, key=key),
+        lambda key: ld.Regression(INPUTS + key, OUTPUTS),
+        lambda key: ld.Completion(np.eye(3) + key),
+        lambda key: ld.CustomCost(jnp.sum, shape=3 + key),
+    )
+
+    @pytest.mark.parametrize("make", MADE, ids=["spiked", "regression", "completion", "custom"])
+    def test_equality_and_hash_are_by_content(self, make):
+        assert make(0) == make(0)
+        assert hash(make(0)) == hash(make(0))
+        assert make(0) != make(1)
+        assert len({make(0), make(0), make(1)}) == 2
+
+    def test_a_method_can_be_compiled(self):
+        task = ld.SpikedMatrix(dim=4, rank=2)
+        assert jax.jit(task.train_error)(np.zeros((4, 4), np.float32)) == pytest.approx(np.mean(task.target**2), 1e-6)
+
+
+class TestMaskedAndListedEntries:
+    FULL = np.arange(6.0).reshape(2, 3)
+    HIDDEN = np.array([[False, True, False], [False, False, True]])
+
+    def test_masked_entries_are_those_that_are_not_observed(self):
+        for target in (np.ma.array(self.FULL, mask=self.HIDDEN), np.ma.array(self.FULL.astype(int), mask=self.HIDDEN)):
+            assert ld.Completion(target) == ld.Completion(self.FULL, ~self.HIDDEN)
+        assert ld.SpikedMatrix(target=np.ma.array(self.FULL)) == ld.SpikedMatrix(target=self.FULL)  # nothing is hidden
+
+    def test_held_out_entries_are_not_trained_on(self):
+        task = ld.Completion(self.FULL, held_out=self.HIDDEN)
+        assert np.array_equal(task.observed, ~self.HIDDEN)
+        assert float(task.test_error(np.zeros((2, 3)))) == pytest.approx((1 + 25) / 2)
+
+    def test_listed_entries_stand_at_their_places(self):
+        task = ld.Completion.from_entries(np.array([1.0, 0.0]), [2, 1], [5.0, 3.0], shape=(2, 3))
+        assert np.array_equal(np.argwhere(task.observed), [[0, 1], [1, 2]])
+        assert (task.target[1, 2], task.target[0, 1]) == (5.0, 3.0)

@@ -192,7 +192,7 @@ def rate_of(text: str, rules: tuple[str, ...] = ("auto", "figure1")) -> Any:
     if text in rules:
         return text
     try:
-        return checks.number("learning_rate", text, above=0)
+        return checks.number_in("learning_rate", text, above=0)
     except InvalidArgument:
         named = " or ".join(map(repr, rules))
         raise InvalidArgument("learning_rate", f"be a positive number, {named}", f"it is {text!r}") from None

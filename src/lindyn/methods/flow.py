@@ -15,8 +15,9 @@ from lindyn.dynamics import Dynamics
 from lindyn.methods.engine import Engine, Snapshot, StoppedError, TimedEngine, View
 from lindyn.methods.layer_updates import layer_gradients, product, turned
 from lindyn.methods.method import MatrixView, Method, Problem
-from lindyn.networks.network import Network, require_memory
+from lindyn.networks.network import Network
 from lindyn.support import checks
+from lindyn.support.memory import require_memory
 from lindyn.support.programs import on_device, run_compiled
 from lindyn.support.provenance import Provenance
 

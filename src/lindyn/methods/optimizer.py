@@ -17,8 +17,9 @@ from lindyn.methods.equivariance import Embedding, probe_equivariance
 from lindyn.methods.layer_descent import LayerDescent
 from lindyn.methods.layer_updates import LayerUpdate, Tree
 from lindyn.methods.method import Method, Problem
-from lindyn.networks.network import Network, require_memory
+from lindyn.networks.network import Network
 from lindyn.support import checks
+from lindyn.support.memory import require_memory
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

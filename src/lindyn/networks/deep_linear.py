@@ -26,13 +26,14 @@ from lindyn.networks.deep_laws import (
     deep_standard,
     hidden_widths,
 )
-from lindyn.networks.network import Network, require_memory
+from lindyn.networks.network import Network
 from lindyn.networks.reachable import GaussianWeights, GivenWeights, Reached, Recipe
 from lindyn.networks.two_layer import Shape, TwoLayer
 from lindyn.solutions.deep_modes import deep_threshold
 from lindyn.solutions.scalar_nets import sufficient_words
 from lindyn.solutions.words import Words
 from lindyn.support import checks
+from lindyn.support.memory import require_memory
 from lindyn.support.precision import result_dtype
 from lindyn.support.randomness import Seed, stream
 

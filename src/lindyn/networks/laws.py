@@ -13,6 +13,8 @@ from typing import Literal
 
 from lindyn.support import checks
 
+_WIDEST = 1e300  # beyond, products with it are no longer numbers
+
 
 @dataclass(frozen=True)
 class Parametrization:
@@ -27,6 +29,10 @@ class Parametrization:
         rate_in: learning rate of W1 relative to the nominal one.
         rate_out: the same for W2.
         distribution: "normal" or "uniform".
+
+    Raises:
+        InvalidArgument: no hidden unit, a negative variance, a multiplier or rate that is not positive, another
+            distribution, or numbers whose threshold is no longer finite.
 
     References:
         theory (2.5) and the change of variables in this module's docstring.
@@ -46,6 +52,19 @@ class Parametrization:
     rate_in: float = 1.0
     rate_out: float = 1.0
     distribution: Literal["normal", "uniform"] = "normal"
+
+    def __post_init__(self) -> None:
+        """Refuse what no weights can be drawn from."""
+        _width(self.width)
+        for name in ("variance_in", "variance_out"):
+            _variance(name, getattr(self, name))
+        for name in ("multiplier", "rate_in", "rate_out"):
+            checks.number(name, getattr(self, name), above=0, at_most=checks.SQUARABLE)
+        checks.choice("distribution", self.distribution, ("normal", "uniform"))
+        if not math.isfinite(self.threshold):
+            raise checks.InvalidArgument(
+                "width", "give a finite threshold τ = (w/2)(u₁²σ₁² + u₂²σ₂²)", f"it is {self.width:.3g}", "lower it"
+            )
 
     @property
     def units(self) -> tuple[float, float]:
@@ -79,12 +98,12 @@ def standard(
     *, width: int, variance: float, variance_in: float | None = None, variance_out: float | None = None
 ) -> Parametrization:
     """Return iid N(0, σ²) weights, the paper's law: τ = σ²w; or one variance for each layer (2.5)."""
-    both = checks.number("variance", variance, at_least=0)
+    both = _variance("variance", variance)
     return Parametrization(
         "standard",
         _width(width),
-        both if variance_in is None else checks.number("variance_in", variance_in, at_least=0),
-        both if variance_out is None else checks.number("variance_out", variance_out, at_least=0),
+        both if variance_in is None else _variance("variance_in", variance_in),
+        both if variance_out is None else _variance("variance_out", variance_out),
     )
 
 
@@ -101,7 +120,12 @@ def exponents(shape: int | tuple[int, int], *, variance_exponent: float, width_e
     log_width = checks.number("width_exponent", width_exponent, at_least=0) * log_dim
     if log_width > 300:
         raise checks.InvalidArgument("width_exponent", "give a width below e^300", f"it is {width_exponent:g}")
-    variance = math.exp(checks.number("variance_exponent", variance_exponent) * log_dim)
+    log_variance = checks.number("variance_exponent", variance_exponent) * log_dim
+    if abs(log_variance) > 300:
+        raise checks.InvalidArgument(
+            "variance_exponent", "give a variance between e^-300 and e^300", f"it is {variance_exponent:g}"
+        )
+    variance = math.exp(log_variance)
     return standard(width=max(1, round(math.exp(log_width))), variance=variance)
 
 
@@ -170,7 +194,7 @@ def lora(
     return Parametrization(
         name="LoRA",
         width=checks.integer("rank", rank, at_least=1, at_most=min(d_out, d_in)),
-        variance_in=1 / (3 * d_in) if variance is None else checks.number("variance", variance, at_least=0),
+        variance_in=1 / (3 * d_in) if variance is None else _variance("variance", variance),
         variance_out=0.0,
         multiplier=checks.number("scale", scale, above=0),
         rate_out=checks.number("rate_ratio", rate_ratio, above=0),
@@ -178,5 +202,12 @@ def lora(
     )
 
 
+def _variance(name: str, value: float) -> float:
+    return checks.number(name, value, at_least=0, at_most=checks.SQUARABLE)
+
+
 def _width(width: int) -> int:
-    return checks.integer("width", width, at_least=1, remedy="a network needs a hidden unit")
+    found = checks.integer("width", width, at_least=1, remedy="a network needs a hidden unit")
+    if found > _WIDEST:
+        raise checks.InvalidArgument("width", f"be at most {_WIDEST:.0e}", f"it is {checks.shown(width)}")
+    return found

@@ -15,12 +15,12 @@ from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
-import psutil
 from jaxtyping import Float
 
 from lindyn.solutions.solution import Reason, Solution
 from lindyn.support import checks
 from lindyn.support.linalg import haar_frame
+from lindyn.support.memory import require_memory
 from lindyn.support.randomness import Seed, stream
 from lindyn.support.values import Value
 
@@ -219,15 +219,3 @@ class Network(Value, abc.ABC):
         full = zip(self.weights(key), self.units, strict=True)
         layers = tuple(w * self.dtype.type(u) for w, u in full)
         return replace(self, layers=layers, frames=(None,) * len(self.widths))
-
-
-def require_memory(name: str, value: int, needed: float, what: str) -> None:
-    """Refuse an argument whose consequence needs more memory than is available."""
-    available = psutil.virtual_memory().available
-    if needed > available:
-        raise checks.InvalidArgument(
-            name,
-            f"be small enough for {what} to fit in memory",
-            f"{value:,} needs {needed / 2**30:,.3g} GiB and {available / 2**30:,.3g} GiB are available",
-            "use a smaller width or an update rule that runs on the reduced factor",
-        )

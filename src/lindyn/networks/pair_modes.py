@@ -14,10 +14,13 @@ import numpy as np
 from jaxtyping import Float
 
 from lindyn.support import checks
+from lindyn.support.values import Value
+
+_LARGEST_ENTRY = 1e40  # of a factor: products of four are formed, with scales up to 1e50
 
 
 @dataclass(frozen=True, eq=False)
-class FactorModes:
+class FactorModes(Value):
     """The modes of A = s W2 W1 and their thresholds, k = min(r, d_in, d_out) of them; made by `factor_modes`.
 
     Attributes:
@@ -114,7 +117,7 @@ def factor_modes(first: Any, second: Any, scale: float = 1.0) -> FactorModes:
         ([4.0, 1.0], [0.0, 0.0], 2)
     """
     w1, w2 = _layers("first", first, "second", second)
-    s = checks.number("scale", scale, above=0)
+    s = checks.number("scale", scale, above=0, at_most=checks.SQUARABLE / 1e100)
     w1, w2 = math.sqrt(s) * w1, math.sqrt(s) * w2
     d_out, d_in, width = w2.shape[0], w1.shape[1], w1.shape[0]
     k = min(d_out, d_in, width)
@@ -173,12 +176,14 @@ def share_outside_rows(factors: tuple[Any, Any], start_first: Any, start_second:
         >>> round(share, 12)  # half of the row's energy lies along (0, 1)
         0.5
     """
-    w1, w2 = _layers("factors[0]", factors[0], "factors[1]", factors[1])
-    before = checks.array("start_first", start_first, 2, dtype=np.float64, shape=(None, w1.shape[1]))
+    w1, w2 = _pair("factors", factors)
+    before = _sized(
+        "start_first", checks.array("start_first", start_first, 2, dtype=np.float64, shape=(None, w1.shape[1]))
+    )
     first, second = w1, w2
     if start_second is not None:
         shape = w2.shape[0], before.shape[0]
-        start = checks.array("start_second", start_second, 2, dtype=np.float64, shape=shape)
+        start = _sized("start_second", checks.array("start_second", start_second, 2, dtype=np.float64, shape=shape))
         first, second = np.concatenate([w1, before]), np.concatenate([w2, -start], axis=1)
     basis, upper = np.linalg.qr(before.T)
     turn, size, _ = np.linalg.svd(upper, full_matrices=False)
@@ -213,8 +218,7 @@ def imbalance_drift(now: tuple[Any, Any], start: tuple[Any, Any]) -> float:
         >>> imbalance_drift(([[1.0, 0.0]], [[0.1], [0.0]]), ([[1.0, 0.0]], [[0.0], [0.0]]))
         0.01...
     """
-    w1, w2 = _layers("now[0]", now[0], "now[1]", now[1])
-    b1, b2 = _layers("start[0]", start[0], "start[1]", start[1])
+    (w1, w2), (b1, b2) = _pair("now", now), _pair("start", start)
     if (w1.shape, w2.shape) != (b1.shape, b2.shape):
         shapes = f"the shapes are {b1.shape}, {b2.shape} and {w1.shape}, {w2.shape}"
         raise checks.InvalidArgument("start", "have the shapes of `now`", shapes)
@@ -224,6 +228,13 @@ def imbalance_drift(now: tuple[Any, Any], start: tuple[Any, Any]) -> float:
     rows = np.concatenate([w1.T, w2, b1.T, b2])
     signs = np.repeat([1.0, -1.0, -1.0, 1.0], [w1.shape[1], w2.shape[0]] * 2)
     return float(np.linalg.norm(_signed_spectrum(rows, signs))) / size
+
+
+def _pair(name: str, value: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The two factors of a pair."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise checks.InvalidArgument(name, "be a pair (W1, W2)", f"it is {checks.shown(value)}")
+    return _layers(f"{name}[0]", value[0], f"{name}[1]", value[1])
 
 
 def _layers(first_name: str, first: Any, second_name: str, second: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -236,7 +247,16 @@ def _layers(first_name: str, first: Any, second_name: str, second: Any) -> tuple
             f"its shape is {w2.shape}",
             "the first factor is (r, d_in) and the second (d_out, r)",
         )
-    return w1, w2
+    return _sized(first_name, w1), _sized(second_name, w2)
+
+
+def _sized(name: str, factor: np.ndarray) -> np.ndarray:
+    """Return a factor whose fourth powers are numbers, or refuse it."""
+    if (largest := float(np.abs(factor).max())) > _LARGEST_ENTRY:
+        raise checks.InvalidArgument(
+            name, f"have entries up to {_LARGEST_ENTRY:g}", f"its largest is {largest:.3g}", "use other units"
+        )
+    return factor
 
 
 def _signed_spectrum(rows: np.ndarray, signs: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from lindyn.networks.two_layer import TwoLayer
 from lindyn.support import checks
 from lindyn.support.linalg import haar_frame
+from lindyn.support.memory import require_memory
 from lindyn.support.randomness import Seed, stream
 
 Form = Literal["auto", "two-sided", "one-sided", "narrow"]
@@ -109,13 +110,17 @@ def mixed_weights(
     """
     d_out, d_in = checks.matrix_shape("shape", shape)
     width = checks.integer("width", width, at_least=1)
-    tau = checks.number("threshold", threshold, above=0, remedy="at τ = 0 a start of zero never moves")
+    tau = checks.number(
+        "threshold", threshold, above=0, at_most=checks.SQUARABLE, remedy="at τ = 0 a start of zero never moves"
+    )
     checks.choice("form", form, FORMS)
     if side is not None:
         checks.choice("side", side, ("in", "out"))
     rng = stream("key", key, "starts")
     if start is not None:
         start = checks.array("start", start, 2, dtype=np.float64, shape=(d_out, d_in))
+    needed = 4 * 8 * max(width, d_in + d_out) * (d_in + d_out)
+    require_memory("width", width, needed, "weights of that width", "use a smaller one")
     chosen, larger = _choose(form, side, d_out, d_in, width)
     if chosen == "two-sided":
         net = TwoLayer.orthogonal((d_out, d_in), threshold=tau, start=start)

@@ -16,9 +16,10 @@ import numpy as np
 from jaxtyping import Float
 
 from lindyn.networks.laws import Parametrization, exponents, lora, pytorch_default, standard
-from lindyn.networks.network import Network, require_memory
+from lindyn.networks.network import Network
 from lindyn.solutions.solution import Reason, Solution, not_quadratic, riccati
 from lindyn.support import checks, linalg
+from lindyn.support.memory import require_memory
 from lindyn.support.precision import result_dtype
 from lindyn.support.randomness import Seed, stream
 
@@ -128,6 +129,10 @@ class TwoLayer(Network):
             raise checks.InvalidArgument(
                 "variance", "be given", "it is not", "or give both `variance_in` and `variance_out`"
             )
+        if not (variance is None or variance_in is None or variance_out is None):
+            raise checks.InvalidArgument(
+                "variance", "be left out beside `variance_in` and `variance_out`", f"it is {checks.shown(variance)}"
+            )
         law = standard(
             width=width,
             variance=0.0 if variance is None else variance,
@@ -168,6 +173,9 @@ class TwoLayer(Network):
         """
         d_out, d_in = checks.matrix_shape("shape", shape)
         dtype = checks.precision("dtype", dtype)
+        if not isinstance(law, Parametrization):
+            raise checks.InvalidArgument("law", "be a Parametrization", f"it is {checks.shown(law)}")
+        _require_layers((d_out, d_in), law.width)
         rng = stream("key", key, "weights")
         u_in, u_out = law.units
         deviations = u_in * math.sqrt(law.variance_in), u_out * math.sqrt(law.variance_out)
@@ -232,13 +240,14 @@ class TwoLayer(Network):
             [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
         """
         checks.choice("side", side, ("both", "in", "out"))
-        tau = checks.number("threshold", threshold, at_least=0)
+        tau = checks.number("threshold", threshold, at_least=0, at_most=checks.SQUARABLE)
         d_out, d_in, start = _shape_and_start(shape, start)
         if start is not None and side != "both":
             raise checks.InvalidArgument("side", "be 'both' when a start is given", f"it is {side!r}")
         dtype = checks.precision("dtype", dtype) if start is None else start.dtype
         least = {"both": d_in + d_out, "in": d_in, "out": d_out}[side]
         width = checks.integer("width", least if width is None else width, at_least=least)
+        _require_layers((d_out, d_in), d_in + d_out)
         if start is not None:
             rows = _mixed_factor(start, tau)
         elif side == "both":
@@ -286,7 +295,7 @@ class TwoLayer(Network):
             True
         """
         checks.choice("side", side, ("in", "out"))
-        tau = checks.number("threshold", threshold, at_least=0)
+        tau = checks.number("threshold", threshold, at_least=0, at_most=checks.SQUARABLE)
         d_out, d_in, start = _shape_and_start(shape, start)
         if side == "out":  # the mirror image: transpose, build, transpose back
             mirror = TwoLayer.balanced(
@@ -395,7 +404,11 @@ class TwoLayer(Network):
             first, second = r[:, :d_in], r[:, d_in:].T
         layers = first.copy(), second.copy()
         net = TwoLayer.holding(layers, (width,), math.nan, "given weights", frames=(frame,))
-        tau = net.measured_threshold() if threshold is None else checks.number("threshold", threshold, at_least=0)
+        tau = (
+            net.measured_threshold()
+            if threshold is None
+            else checks.number("threshold", threshold, at_least=0, at_most=checks.SQUARABLE)
+        )
         return replace(net, threshold=tau)
 
     def imbalance(self) -> Float[np.ndarray, "r r"]:
@@ -489,6 +502,12 @@ class TwoLayer(Network):
             ((1000, 3), (2, 1000))
         """
         return super().weights(key)
+
+
+def _require_layers(shape: tuple[int, int], width: int) -> None:
+    """Refuse a shape whose reduced layers do not fit in memory, a few times over."""
+    n = sum(shape)
+    require_memory("shape", n, 4 * 8 * n * min(width, n), "the reduced layers (d_in + d_out)", "use a smaller shape")
 
 
 def _bartlett(d_in: int, d_out: int, width: int, rng: np.random.Generator) -> np.ndarray:

@@ -13,10 +13,11 @@ import numpy as np
 
 from lindyn.methods.engine import Engine, Snapshot, StoppedError, View
 from lindyn.methods.method import Problem
-from lindyn.networks.network import Network, require_memory
+from lindyn.networks.network import Network
 from lindyn.simulation.observables import Observable, State
 from lindyn.simulation.trajectory import Trajectory, Variable
 from lindyn.support import checks
+from lindyn.support.memory import require_memory
 from lindyn.support.programs import CompileTime, counting_compilation, run_compiled
 from lindyn.support.progress import Progress
 

@@ -15,51 +15,56 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 
+_LARGEST_SIDE = 10**18  # of a matrix, so that sizes and their products are numbers
+SQUARABLE = 1e150  # a number whose square, and the sum of many, is still one
+
+
 def one_line(error: Exception) -> str:
     """Return an error's message as the end of a sentence: its first line, without a full stop."""
     return str(error).strip().partition("\n")[0].rstrip(".")
 
 
 def shown(value: Any, most: int = 60) -> str:
-    """Return a value's text for a sentence, cut short: what a file holds may be millions of digits.
+    """Return a value's text for a sentence, on one line and cut short: what a file holds may be millions of digits.
 
     Examples:
-        >>> shown("a" * 100, most=20), shown(3)
-        ("'aaaaaaaaaaaaaa…", '3')
+        >>> shown("a" * 100, most=20), shown(3), shown(np.ones((2, 3)))
+        ("'aaaaaaaaaaaaaa…", '3', 'of type ndarray and shape (2, 3)')
     """
+    shape = getattr(value, "shape", ())
+    if isinstance(shape, tuple) and shape:
+        return f"of type {type(value).__name__} and shape {tuple(shape)}"
     try:
-        text = repr(value)
+        text = " ".join(repr(value).split())
     except (ValueError, RecursionError):  # Python refuses to print integers of more than 4,300 digits
         return f"a {type(value).__name__} too large to print"
     return text if len(text) <= most else text[: most - 5] + "…"
 
 
 def array(
-    name: str, value: Any, ndim: int, *, dtype: Any = None, shape: tuple[int | None, ...] | None = None
+    name: str,
+    value: Any,
+    ndim: int,
+    *,
+    dtype: Any = None,
+    shape: tuple[int | None, ...] | None = None,
+    finite: bool = True,
 ) -> Float[np.ndarray, "..."]:
     """Return `value` as a finite, non-empty floating-point NumPy array of `ndim` dimensions.
 
-    Accepts anything NumPy can convert, and PyTorch tensors that require gradients. float32 stays float32;
-    half precision becomes float32; everything else becomes float64.
+    Accepts numbers in whatever NumPy can convert, and PyTorch tensors that require gradients. float32 stays float32;
+    half precision becomes float32; everything else becomes float64. Masked entries are refused: what an array hides
+    is not to be learned.
     """
-    if hasattr(value, "detach"):  # a PyTorch tensor; NumPy has no bfloat16
-        value = value.detach().cpu()
-        value = value.float() if "bfloat16" in str(value.dtype) else value
-    try:
-        out = np.asarray(value)
-        if np.iscomplexobj(out):
-            raise TypeError("it has complex entries")
+    out = numbers(name, value)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused below
         out = out.astype(dtype or result_dtype(out), copy=False)
-    except (TypeError, ValueError) as error:
-        raise InvalidArgument(
-            name, "be an array of real numbers", f"it is {type(value).__name__}: {one_line(error)}"
-        ) from error
     if out.ndim != ndim or out.size == 0:
         raise InvalidArgument(name, f"be a non-empty {ndim}-dimensional array", f"its shape is {out.shape}")
     if shape is not None and any(want is not None and want != got for want, got in zip(shape, out.shape, strict=True)):
-        wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
+        wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + (",)" if len(shape) == 1 else ")")
         raise InvalidArgument(name, f"have shape {wanted}", f"its shape is {out.shape}")
-    if not np.all(np.isfinite(out)):
+    if finite and not np.all(np.isfinite(out)):
         count = int(np.size(out) - np.count_nonzero(np.isfinite(out)))
         raise InvalidArgument(
             name,
@@ -70,11 +75,85 @@ def array(
     return out
 
 
-def number(
-    name: str, value: Any, *, above: float | None = None, at_least: float | None = None, remedy: str = ""
-) -> float:
-    """Return `value` as a finite float, above (or at least) a bound."""
+def numbers(name: str, value: Any) -> np.ndarray:
+    """Return `value` as an array of booleans, integers or real floats, or refuse it by what it holds."""
+    if np.ma.isMaskedArray(value):
+        hidden = int(np.ma.count_masked(value))
+        if hidden:
+            raise InvalidArgument(
+                name,
+                "show all its entries",
+                f"{hidden} of its {value.size} are masked",
+                "fill them, or make a `Completion` task of the others",
+            )
+        value = value.data
     try:
+        if hasattr(value, "detach"):  # a PyTorch tensor; NumPy has no bfloat16
+            value = value.detach().cpu()
+            value = value.float() if "bfloat16" in str(value.dtype) else value
+        out = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError, NotImplementedError) as error:
+        raise InvalidArgument(
+            name, "be an array of real numbers", f"it is {type(value).__name__}: {one_line(error)}"
+        ) from error
+    if out.dtype.kind not in "biuf" and out.dtype.name != "bfloat16":  # JAX's is a type of its own
+        kinds = {"c": "complex numbers", "O": "Python objects", "U": "text", "S": "text", "M": "dates"}
+        held = kinds.get(out.dtype.kind, f"entries of type {out.dtype}")
+        raise InvalidArgument(name, "be an array of real numbers", f"it holds {held}")
+    return out
+
+
+def squarable(name: str, data: np.ndarray) -> np.ndarray:
+    """Return data whose sum of squares fits its precision, or refuse it: costs are quadratic.
+
+    Examples:
+        >>> squarable("target", np.full((2, 2), 1e30, np.float32))
+        Traceback (most recent call last):
+            ...
+        lindyn.support.errors.InvalidArgument: Argument `target` must have a sum of squares below 3e+38, the largest ...
+    """
+    most = float(np.finfo(data.dtype).max)
+    largest = float(np.abs(data).max())
+    if not largest <= 0.5 * math.sqrt(most / data.size):
+        raise InvalidArgument(
+            name,
+            f"have a sum of squares below {most:.0e}, the largest {data.dtype} number",
+            f"its largest entry is {largest:.3g}",
+            "use other units",
+        )
+    return data
+
+
+def number_in(name: str, text: str, **bounds: Any) -> float:
+    """Return the number that a text holds, as `number` does.
+
+    Examples:
+        >>> number_in("noise", "0.5", above=0)
+        0.5
+    """
+    try:
+        return number(name, float(text), **bounds)
+    except ValueError as error:
+        raise (
+            error
+            if isinstance(error, InvalidArgument)
+            else InvalidArgument(name, "be a number", f"it is {shown(text)}")
+        ) from None
+
+
+def number(
+    name: str,
+    value: Any,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    remedy: str = "",
+) -> float:
+    """Return `value` as a finite float within bounds; text, booleans, masked values and arrays are refused."""
+    try:
+        if isinstance(value, bool | np.bool_ | str | bytes) or np.ma.isMaskedArray(value) or np.ndim(value) > 0:
+            raise TypeError("not a single number")
         out = float(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidArgument(name, "be a number", f"it is {shown(value)}", remedy) from error
@@ -84,6 +163,8 @@ def number(
         raise InvalidArgument(name, f"be greater than {above:g}", f"it is {out:g}", remedy)
     if at_least is not None and not out >= at_least:
         raise InvalidArgument(name, f"be at least {at_least:g}", f"it is {out:g}", remedy)
+    if at_most is not None and not out <= at_most:
+        raise InvalidArgument(name, f"be at most {at_most:g}", f"it is {out:g}", remedy)
     return out
 
 
@@ -109,21 +190,23 @@ def exactly_one(name: str, value: Any, other: str, other_value: Any, remedy: str
 
 def choice(name: str, value: Any, options: Sequence[str]) -> str:
     """Return `value` if it is one of `options`."""
-    if value not in options:
-        raise InvalidArgument(name, f"be one of {', '.join(map(repr, options))}", f"it is {value!r}")
+    if not isinstance(value, str) or value not in options:
+        raise InvalidArgument(name, f"be one of {', '.join(map(repr, options))}", f"it is {shown(value)}")
     return str(value)
 
 
 def matrix_shape(name: str, value: Any) -> tuple[int, int]:
     """Return a matrix shape (d_out, d_in); one integer means square."""
     if isinstance(value, int | np.integer | float):
-        side = integer(name, value, at_least=1)
+        side = integer(name, value, at_least=1, at_most=_LARGEST_SIDE)
         return side, side
     try:
         rows, columns = value
     except (TypeError, ValueError) as error:
-        raise InvalidArgument(name, "be one size or a pair (d_out, d_in)", f"it is {value!r}") from error
-    return integer(f"{name}[0]", rows, at_least=1), integer(f"{name}[1]", columns, at_least=1)
+        raise InvalidArgument(name, "be one size or a pair (d_out, d_in)", f"it is {shown(value)}") from error
+    return tuple(  # type: ignore[return-value]
+        integer(f"{name}[{k}]", side, at_least=1, at_most=_LARGEST_SIDE) for k, side in enumerate((rows, columns))
+    )
 
 
 def times(name: str, value: Any) -> Float[np.ndarray, " times"]:
@@ -146,9 +229,9 @@ def times(name: str, value: Any) -> Float[np.ndarray, " times"]:
 def precision(name: str, dtype: Any) -> np.dtype:
     """Return a supported dtype: float32 or float64."""
     try:
-        chosen = np.dtype(dtype)
+        chosen = np.dtype(dtype if isinstance(dtype, str | type | np.dtype) else object)
     except TypeError:
         chosen = np.dtype(object)
     if chosen not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise InvalidArgument(name, "be float32 or float64", f"it is {dtype!r}")
+        raise InvalidArgument(name, "be float32 or float64", f"it is {shown(dtype)}")
     return chosen

@@ -6,9 +6,7 @@ is float64 unless told otherwise. JAX's 64-bit mode is entered for the length of
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager
-from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -31,22 +29,3 @@ def working_precision(dtype: Any) -> AbstractContextManager[Any]:
     import jax
 
     return jax.enable_x64(np.dtype(dtype) == np.float64)
-
-
-def evaluates(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a method of a task be called from outside JAX in the task's precision, and be traced inside JAX.
-
-    Called with concrete arrays it returns NumPy arrays of the task's dtype; called with tracers it traces.
-    """
-
-    @wraps(method)
-    def evaluate(self: Any, *arrays: Any) -> Any:
-        import jax
-        import jax.numpy as jnp
-
-        if any(isinstance(a, jax.core.Tracer) for a in arrays):
-            return method(self, *arrays)
-        with working_precision(self.dtype):
-            return np.asarray(method(self, *(jnp.asarray(a, self.dtype) for a in arrays)))
-
-    return evaluate

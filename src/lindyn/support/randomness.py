@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from lindyn.support.errors import InvalidArgument
+from lindyn.support import checks
 
 Seed = int | np.random.Generator
 Purpose = Literal[
@@ -59,7 +59,7 @@ def _entropy(name: str, key: Seed) -> list[int]:
     if isinstance(key, np.random.Generator):
         return [int(word) for word in key.integers(2**32, size=4)]
     if isinstance(key, bool | np.bool_) or not isinstance(key, int | np.integer):
-        raise InvalidArgument(name, "be a seed or a numpy Generator", f"it is {key!r}", _REMEDY)
+        raise checks.InvalidArgument(name, "be a seed or a numpy Generator", f"it is {checks.shown(key)}", _REMEDY)
     if key < 0:
-        raise InvalidArgument(name, "be at least 0", f"it is {key}", _REMEDY)
+        raise checks.InvalidArgument(name, "be at least 0", f"it is {checks.shown(key)}", _REMEDY)
     return [int(key)]

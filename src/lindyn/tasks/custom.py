@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Float
 
 from lindyn.support import checks
-from lindyn.support.precision import evaluates, working_precision
-from lindyn.tasks.task import AnyArray, Task, optional_signal
+from lindyn.support.precision import working_precision
+from lindyn.tasks.task import AnyArray, Task, evaluates, optional_signal
 
 
 class CustomCost(Task):
@@ -56,6 +56,8 @@ class CustomCost(Task):
         self._shape = checks.matrix_shape("shape", shape)
         self._dtype = checks.precision("dtype", dtype)
         self.signal = optional_signal(signal, self._shape, self._dtype)
+        if not callable(function):
+            raise checks.InvalidArgument("function", "be a function of a matrix", f"it is {checks.shown(function)}")
         self.function = function
         with working_precision(self._dtype):
             try:

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float
 
 from lindyn.support import checks
-from lindyn.support.precision import evaluates, result_dtype
-from lindyn.tasks.task import AnyArray, Quadratic, Task, optional_signal
+from lindyn.support.precision import result_dtype
+from lindyn.tasks.task import AnyArray, Quadratic, Task, evaluates, optional_signal
 
 
 class Regression(Task):
@@ -60,7 +60,10 @@ class Regression(Task):
                 "inputs", "be non-zero", "every entry is zero", "there is nothing to learn from"
             )
         dtype = result_dtype(x, y)
-        self.inputs, self.outputs = x.astype(dtype), y.astype(dtype)
+        self.inputs, self.outputs = (
+            checks.squarable("inputs", x.astype(dtype)),
+            checks.squarable("outputs", y.astype(dtype)),
+        )
         q, r = np.linalg.qr(self.inputs)
         norm = np.sqrt(len(x))
         projected = q.T @ self.outputs
@@ -69,6 +72,8 @@ class Regression(Task):
         self.signal = optional_signal(signal, self.shape, dtype)
         self.held_out = None
         if held_out is not None:
+            if not isinstance(held_out, tuple | list) or len(held_out) != 2:
+                raise checks.InvalidArgument("held_out", "be a pair (X, Y)", f"it is {type(held_out).__name__}")
             x_test = checks.array("held_out[0]", held_out[0], 2, dtype=dtype, shape=(None, self.shape[1]))
             y_test = checks.array("held_out[1]", held_out[1], 2, dtype=dtype, shape=(len(x_test), self.shape[0]))
             self.held_out = (x_test, y_test)

@@ -10,10 +10,12 @@ from jaxtyping import Float
 
 from lindyn.support import checks
 from lindyn.support.linalg import haar_frame
-from lindyn.support.precision import evaluates
+from lindyn.support.memory import require_memory
 from lindyn.support.randomness import Seed, stream
 from lindyn.tasks.completion import Completion
-from lindyn.tasks.task import AnyArray, Quadratic, Task, optional_signal
+from lindyn.tasks.task import AnyArray, Quadratic, Task, evaluates, optional_signal
+
+_REMEDY = "or use the large-d theory, lindyn.predict, which holds no matrix"
 
 
 class SpikedMatrix(Task):
@@ -72,7 +74,8 @@ class SpikedMatrix(Task):
                 raise checks.InvalidArgument(
                     "target", "be the only description of the task", "`dim`, `shape` or `rank` is given too"
                 )
-            self.target = checks.array("target", target, 2)
+            _refuse_settings_of_draws(noise, scale, key, dtype)
+            self.target = checks.squarable("target", checks.array("target", target, 2))
             self.signal = optional_signal(signal, self.shape, self.target.dtype)
             return
         if signal is not None:
@@ -80,9 +83,13 @@ class SpikedMatrix(Task):
         d_out, d_in = _one_shape(dim, shape)
         dtype = checks.precision("dtype", dtype)
         noise = checks.number("noise", noise, at_least=0)
+        needed = 4 * 8 * d_out * d_in
+        require_memory("shape" if dim is None else "dim", d_out * d_in, needed, "a task of that many entries", _REMEDY)
         truth = _draw_signal((d_out, d_in), rank, singular_values, scale, stream("key", key, "signal"))
-        error = noise * stream("key", key, "noise").standard_normal((d_out, d_in))
-        self.signal, self.target = truth.astype(dtype), (truth + error).astype(dtype)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is too large becomes infinite, and is refused
+            error = noise * stream("key", key, "noise").standard_normal((d_out, d_in))
+            self.signal = checks.squarable("scale", truth.astype(dtype))
+            self.target = checks.squarable("noise", (truth + error).astype(dtype))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -133,6 +140,15 @@ class SpikedMatrix(Task):
         observed = np.zeros(self.target.size, bool)
         observed[chosen] = True
         return Completion(self.target, observed.reshape(self.shape), signal=self.signal)
+
+
+def _refuse_settings_of_draws(noise: float, scale: float, key: Seed, dtype: Any) -> None:
+    """Refuse what describes a draw beside a given target, where it would have no meaning."""
+    given = {"noise": (noise, 1.0), "scale": (scale, 1.0), "key": (key, 0), "dtype": (dtype, np.float64)}
+    for name, (value, default) in given.items():
+        if value is not default and not (isinstance(value, int | float) and value == default):
+            remedy = "cast the target" if name == "dtype" else "pass `target` alone, or with `signal`"
+            raise checks.InvalidArgument(name, "be left out beside `target`", f"it is {checks.shown(value)}", remedy)
 
 
 def _one_shape(dim: int | None, shape: tuple[int, int] | None) -> tuple[int, int]:

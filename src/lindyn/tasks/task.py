@@ -7,6 +7,8 @@ All costs are written so that C(A) = ½‖A − T‖_F² in the whitened case: f
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
+from functools import wraps
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -16,10 +18,32 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from lindyn.support import checks
-from lindyn.support.precision import evaluates, working_precision
+from lindyn.support.precision import working_precision
 from lindyn.support.randomness import stream
+from lindyn.support.values import Value
 
 AnyArray = Array | np.ndarray
+
+
+def evaluates(method: Callable[[Any, AnyArray], AnyArray]) -> Callable[[Any, AnyArray], AnyArray]:
+    """Let a method of a task be called from outside JAX in the task's precision, and be traced inside JAX.
+
+    Called with a concrete matrix it returns NumPy arrays of the task's dtype; called with a tracer it traces. A matrix
+    of another shape than the task's is refused: it would be broadcast. Entries may be anything, so that the errors of
+    a run that diverged are NaN.
+    """
+
+    @wraps(method)
+    def evaluate(self: Task, matrix: AnyArray) -> AnyArray:
+        if isinstance(matrix, jax.core.Tracer):
+            if matrix.shape != self.shape:
+                raise checks.InvalidArgument("matrix", f"have shape {self.shape}", f"its shape is {matrix.shape}")
+            return method(self, matrix)
+        fine = checks.array("matrix", matrix, 2, dtype=self.dtype, shape=self.shape, finite=False)
+        with working_precision(self.dtype):
+            return np.asarray(method(self, jnp.asarray(fine)))
+
+    return evaluate
 
 
 class Quadratic(NamedTuple):
@@ -29,8 +53,11 @@ class Quadratic(NamedTuple):
     curvature: float
 
 
-class Task(eqx.Module):
-    """A cost of a matrix A of shape (d_out, d_in). Its methods take NumPy arrays and trace under JAX."""
+class Task(Value, eqx.Module):
+    """A cost of a matrix A of shape (d_out, d_in). Its methods take NumPy arrays and trace under JAX.
+
+    Tasks are values: equal where their data are.
+    """
 
     signal: eqx.AbstractVar[Float[AnyArray, "d_out d_in"] | None]
 
@@ -107,6 +134,8 @@ def _largest_curvature(task: Any, at: Any) -> Any:
     return jax.lax.fori_loop(0, 100, step, (direction, jnp.zeros((), at.dtype)))[1]
 
 
-def optional_signal(signal: Any, shape: tuple[int, int], dtype: Any) -> Any:
+def optional_signal(signal: Any, shape: tuple[int, int], dtype: np.dtype) -> Float[np.ndarray, "d_out d_in"] | None:
     """Return the true matrix as an array of the task's shape and precision, or None where it is not known."""
-    return None if signal is None else checks.array("signal", signal, 2, dtype=dtype, shape=shape)
+    if signal is None:
+        return None
+    return checks.squarable("signal", checks.array("signal", signal, 2, dtype=dtype, shape=shape))
