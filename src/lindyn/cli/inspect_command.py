@@ -17,6 +17,7 @@ from lindyn.support.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from lindyn.inspection import Inspection, PairReport
+    from lindyn.prediction import AdamClock
 
 
 EXAMPLES = (
@@ -48,6 +49,11 @@ def inspect(
         Path | None, typer.Option(help="Another source of the same pairs, such as a second checkpoint.")
     ] = None,
     scale: Annotated[float | None, typer.Option(help="s of s·W2W1, instead of the config's.")] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(help="η of Adam or AdamW: until when A must stay where it started, when it can have turned."),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Number of steps at that rate.")] = None,
     most: Annotated[
         int | None, typer.Option(help="Print so many rows of the table of pairs at most.", rich_help_panel=o.OUT)
     ] = None,
@@ -92,6 +98,10 @@ def inspect(
         o.idle(given, ("most", "sort"), "with `json` or `csv`, which hold all pairs")
     if as_csv:
         o.idle(given, ("against",), "with `csv`, whose rows are modes", "differences are in the table and in --json")
+    if learning_rate is None:
+        o.idle(given, ("steps",), "without `learning_rate`")
+    elif as_csv:
+        o.idle(given, ("learning_rate", "steps"), "with `csv`")
     checks.choice("sort", sort, SORTINGS)
     most = None if most is None else checks.integer("most", most, at_least=1)
     output.prepare_folder(out, force)
@@ -99,18 +109,51 @@ def inspect(
         found = run_inspection(path, pair=pair or None, start=start, against=against, scale=scale, vectors=vectors)
     except InvalidArgument as error:
         raise (error.about("PATH") if error.name == "source" else error) from error
+    clocks = {} if learning_rate is None else found.adam_clocks(learning_rate, steps)
     if out is not None:
         _write(found, out)
     if as_json:
-        output.print_json(found.to_dict())
+        output.print_json(found.to_dict() | ({"adam_clocks": _plain_clocks(clocks)} if clocks else {}))
     elif as_csv:
         typer.echo(found.to_csv(), nl=False)
     else:
         _print(found, most, sort)
+        _print_clocks(clocks)
     for failure in found.failures:
         output.fail(f"{failure.name}: {failure.reason}")
     if found.failures:
         raise typer.Exit(2)
+
+
+def _plain_clocks(clocks: dict[str, AdamClock]) -> dict[str, dict[str, Any]]:
+    return {
+        name: {"deviation": c.deviation, "lazy_until": c.lazy_until, "turned_from": c.turned_from}
+        for name, c in clocks.items()
+    }
+
+
+def _print_clocks(clocks: dict[str, AdamClock]) -> None:
+    """Print a row for each σ_A, to three digits."""
+    kinds: dict[str, list[AdamClock]] = {}
+    for clock in clocks.values():
+        kinds.setdefault(f"{clock.deviation:.3g}", []).append(clock)
+    if not kinds:
+        return
+    rows = [
+        [
+            str(len(same)),
+            deviation,
+            "all steps" if same[0].lazy_until is None else f"{same[0].lazy_until:,}",
+            "not within them" if same[0].turned_from is None else f"{same[0].turned_from:,}",
+        ]
+        for deviation, same in kinds.items()
+    ]
+    output.print_table(
+        "Adam's clock, in steps",
+        ["pairs", "σ_A", "still lazy until", "can have turned from"],
+        rows,
+        caption="x = (sum of η)/σ_A reaches 0.2, and 1: a bound, no prediction of times",
+    )
 
 
 def _write(found: Inspection, out: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from lindyn.inspection import recognition
 from lindyn.inspection.adapter_config import CONFIG
+from lindyn.inspection.clocks import law_deviation, start_deviation
 from lindyn.inspection.differences import difference
 from lindyn.inspection.files import TensorFiles, read_json
 from lindyn.inspection.formats.layout import Reading
@@ -173,7 +174,7 @@ def _report(pair: Pair, compared: _Compared, *, vectors: bool) -> PairReport:
         suggested_rank=suggested_rank(modes.singular_values, noise_floor(now)),
         left=modes.left if vectors else None,
         right=modes.right if vectors else None,
-        **_compare(now, compared, notes),
+        **({"start_deviation": law_deviation(law, modes.shape, modes.width)} | _compare(now, compared, notes)),
         notes=tuple(map(printable, notes)),
     )
 
@@ -209,6 +210,7 @@ def _since(now: Factors, start: Factors, notes: list[str]) -> dict[str, Any]:
         "start_threshold": at_start.nominal_threshold,
         "share_outside_rows": None if math.isnan(share) else share,
         "imbalance_drift": drift,
+        "start_deviation": start_deviation(start.first, start.second),
         "change": difference(now, start),
     }
 

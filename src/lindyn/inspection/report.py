@@ -7,7 +7,7 @@ import io
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from jaxtyping import Float
 from lindyn.inspection.differences import Difference
 from lindyn.inspection.ranks import RULE
 from lindyn.inspection.recognition import START_LAWS
+from lindyn.prediction.adam import AdamClock, adam_clock
 from lindyn.support import checks
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class PairReport:
         start_threshold: τ measured at the start, or None if that is not known.
         share_outside_rows: share of ‖ΔW‖_F² outside the rows of W1(0), or None.
         imbalance_drift: relative change of W1W1ᵀ − W2ᵀW2 since the start, or None.
+        start_deviation: σ of the entries of the random factor at the start (LoRA: σ_A), from the start or from `law`,
+            or None; it sets Adam's clock (2.10).
         change: ΔW − ΔW(0) since the start, or None.
         against: ΔW − ΔW' of the source compared with, or None.
         left: singular vectors u_k in columns, (d_out, k), where they were asked for.
@@ -91,6 +94,7 @@ class PairReport:
     start_threshold: float | None = None
     share_outside_rows: float | None = None
     imbalance_drift: float | None = None
+    start_deviation: float | None = None
     change: Difference | None = None
     against: Difference | None = None
     left: Float[np.ndarray, "d_out k"] | None = field(default=None, repr=False)
@@ -221,6 +225,26 @@ class Inspection:
         counts = Counter(p.regime for p in labelled)
         kinds = ", ".join(f"{counts[regime]} {text}" for regime, text in _REGIMES.items() if counts[regime])
         return f"{active} of {modes} modes active in {len(labelled)} pairs, each beside its own threshold: {kinds}."
+
+    def adam_clocks(self, learning_rate: float | Sequence[float], steps: int | None = None) -> dict[str, AdamClock]:
+        """Return Adam's clock of every pair whose start is known: until when it must be lazy, when it can have turned.
+
+        Args:
+            learning_rate: η of Adam or AdamW, or one for each step.
+            steps: number of steps at a constant rate.
+
+        Raises:
+            InvalidArgument: rates that cannot be used; no pair whose start is known.
+
+        References:
+            theory (2.10): a bound, no prediction of times.
+        """
+        known = {p.name: p.start_deviation for p in self.pairs if p.start_deviation is not None}
+        if not known:
+            raise checks.InvalidArgument(
+                "learning_rate", "come with pairs whose start is known", "no config names one", "pass `start`"
+            )
+        return {name: adam_clock(deviation, learning_rate, steps) for name, deviation in known.items()}
 
     @property
     def explanation(self) -> str | None:
