@@ -70,5 +70,5 @@ def followed(
         ax.margins(x=0.01)
     figure.suptitle(title, fontsize=10)
     if verdict:
-        figure.supxlabel("\n".join(textwrap.wrap(verdict, 88)), fontsize=8)
+        figure.supxlabel("\n".join(textwrap.wrap(verdict, 100)), fontsize=8)
     return figure
