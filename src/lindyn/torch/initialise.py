@@ -237,7 +237,8 @@ def _refuse_what_was_taken_out(layer: LoraLayer, a: Any, b: Any, name: str) -> N
             f"the start of {name} ({init}) has taken s·BA out of the base weight, so that B = 0 would change the model",
             "adapt the base model anew with init_lora_weights=True, and call lora_init_ then",
         )
-    if layer.config is None and a.any() and b.any():
+    has_base = any(getattr(layer.layer, name, None) is not None for name in ("base_layer", "weight"))
+    if layer.config is None and has_base and a.any() and b.any():
         raise checks.InvalidArgument(
             "module",
             "hold adapters that start with B = 0, or come inside the PEFT model that knows their start",
