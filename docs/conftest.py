@@ -5,7 +5,8 @@ import pytest
 _SLOW = {"fine-tune.md"}
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the pages that are slow."""
     for item in items:
         if item.path.name in _SLOW:
             item.add_marker(pytest.mark.slow)
