@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from lindyn.inspection import recognition
 from lindyn.inspection.adapter_config import CONFIG
 from lindyn.inspection.clocks import law_deviation, start_deviation
@@ -19,7 +21,7 @@ from lindyn.inspection.locating import locate
 from lindyn.inspection.matching import partners
 from lindyn.inspection.naming import printable
 from lindyn.inspection.pairs import Factors, Pair, PairSpec, pairs_of
-from lindyn.inspection.ranks import noise_floor, suggested_rank
+from lindyn.inspection.ranks import noise_floor, roundoff, suggested_rank
 from lindyn.inspection.report import Inspection, PairFailure, PairReport
 from lindyn.networks.pair_modes import factor_modes, imbalance_drift, share_outside_rows
 from lindyn.support import checks
@@ -142,7 +144,10 @@ def _reading(source: Any, specs: list[PairSpec], scale: float | None) -> Reading
 
 
 def _report(pair: Pair, compared: _Compared, *, vectors: bool) -> PairReport:
-    now = pair.load()
+    stored = pair.load()
+    first, second = (checks.array(n, m, 2, dtype=np.float64) for n, m in zip(_FACTORS, stored[:2], strict=True))
+    now = Factors(first, second, stored.scale, stored.alpha)
+    roundoffs = roundoff(stored.first), roundoff(stored.second)
     notes = list(pair.notes)
     size = abs(now.scale)
     if now.scale < 0:
@@ -171,7 +176,7 @@ def _report(pair: Pair, compared: _Compared, *, vectors: bool) -> PairReport:
         active_modes=modes.active_modes if pair.labelled else None,
         stable_rank=modes.stable_rank,
         effective_rank=modes.effective_rank,
-        suggested_rank=suggested_rank(modes.singular_values, noise_floor(now)),
+        suggested_rank=suggested_rank(modes.singular_values, noise_floor(now, roundoffs)),
         left=modes.left if vectors else None,
         right=modes.right if vectors else None,
         **({"start_deviation": law_deviation(law, modes.shape, modes.width)} | _compare(now, compared, notes)),
@@ -215,6 +220,7 @@ def _since(now: Factors, start: Factors, notes: list[str]) -> dict[str, Any]:
     }
 
 
+_FACTORS = ("first", "second")
 _SUBJECTS = {
     "first": "The first factor",
     "second": "The second factor",

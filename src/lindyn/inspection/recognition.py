@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
@@ -122,6 +123,11 @@ def start_threshold(law: str, shape: tuple[int, int], rank: int, scale: float) -
         >>> round(start_threshold("kaiming", (512, 512), rank=8, scale=2.0), 4)
         0.3333
     """
+    return _threshold(law, checks.matrix_shape("shape", shape), rank, scale)
+
+
+@lru_cache(maxsize=1024)  # an adapter has thousands of pairs of a few shapes
+def _threshold(law: str, shape: tuple[int, int], rank: int, scale: float) -> float:
     return float(np.mean(np.abs(start_imbalance(law, shape, rank, scale))))
 
 
@@ -150,7 +156,6 @@ _SIGMAS = 4.0  # how far a fresh start may scatter: one in 10⁴ does by more
 _SLACK = 0.02  # of the law's size: what SGD at usual rates moves the imbalance by (measured 0.001 to 0.02)
 _CROWDED = 1 / 16  # r/d above which the eigenvalues of a random start scatter over a factor of 3, and tell too little
 _FRESH = 0.02  # m₁ over the smallest |λ|, below which training has hardly begun
-_FEWEST = 4  # eigenvalues without which an old pair's spectrum has no shape to compare
 
 
 def recognise(modes: FactorModes, declared: str | None = None) -> str | None:
@@ -162,8 +167,9 @@ def recognise(modes: FactorModes, declared: str | None = None) -> str | None:
     size. A balanced pair (all |λ| below 10⁻³ m₁ and 2 % of the smallest mode) is "pissa".
 
     No name is given where nothing can be told: both factors zero, r/d > 1/16, a config that names another law than
-    those of `START_LAWS`. Under Adam an imbalance may drift on to that of another law, so a pair whose training has
-    begun is named after the declared law or not at all; without a declared law only with four eigenvalues or more.
+    those of `START_LAWS`. Under Adam an imbalance may drift on to that of another law, so that of a pair whose
+    training has begun only confirms what the config declares. Without a declaration a "random" start, which has a
+    product from the beginning, must have the singular values of its law too.
 
     Args:
         modes: of the pair.
@@ -188,32 +194,45 @@ def recognise(modes: FactorModes, declared: str | None = None) -> str | None:
         return PISSA
     if not sizes.any() or modes.width > min(modes.shape):
         return None
-    fresh = bool(m[0] <= _FRESH * sizes.min())
-    if not fresh and declared is not None:
-        return declared if _agrees(declared, modes, fewest=1) else None
-    # two factors drawn at random have a product from the beginning
-    laws = [law for law in START_LAWS if not (fresh and law in (RANDOM, NORMAL))]
-    fitting = [law for law in laws if _agrees(law, modes, fewest=1 if fresh else _FEWEST)]
+    if m[0] <= _FRESH * sizes.min():
+        fitting = [law for law in (KAIMING, GAUSSIAN, ORTHOGONAL, EMBEDDING) if _agrees(law, modes)]
+    elif declared is not None:
+        fitting = [declared] if _agrees(declared, modes) else []
+    else:
+        fitting = [RANDOM] if _agrees(RANDOM, modes) and _has_product(RANDOM, modes) else []
     if declared in fitting:
         return declared
     return fitting[0] if len(fitting) == 1 else None
 
 
-def _agrees(law: str, modes: FactorModes, *, fewest: int) -> bool:
+def _agrees(law: str, modes: FactorModes) -> bool:
     """Whether every part of the spectrum is that of a law."""
     if law == PISSA or (law == ORTHOGONAL and modes.width % 2):  # PEFT draws orthogonal starts of even rank only
         return False
     values = modes.imbalance
     for block in _blocks(law, modes.shape, modes.width, modes.scale):
         own, values = values[: block.count], values[block.count :]
-        if block.count < fewest or block.crowding > _CROWDED or not _is_of(block, own):
+        if block.crowding > _CROWDED or not _is_of(block, own):
             return False
     return True
+
+
+def _has_product(law: str, modes: FactorModes) -> bool:
+    """Whether the singular values are those of two random factors, within 2√(ab) times the edges of both."""
+    (block,) = _blocks(law, modes.shape, modes.width, modes.scale)
+    low = high = 2 * math.sqrt(block.up * block.down)
+    for d in block.sides:
+        # the singular values of X/√d lie within 1 ± √(n/d), and scatter with a deviation below 1/√d
+        reach = math.sqrt(block.count / d) + _SIGMAS / math.sqrt(d)
+        low, high = low * max(0.0, 1 - reach), high * (1 + reach)
+    return bool(0 < low <= modes.singular_values[-1] and modes.singular_values[0] <= high)
 
 
 def _is_of(block: _Block, values: np.ndarray) -> bool:
     """Whether eigenvalues are a draw of a block: mean, spread and edges."""
     n, slack = block.count, _SLACK * (block.up + block.down)
+    if (not block.down and values.min() <= 0) or (not block.up and values.max() >= 0):
+        return False
     if abs(values.mean() - block.mean) > _SIGMAS * math.sqrt((block.moment - 1) * block.variance / n) + slack:
         return False
     if n > 1:

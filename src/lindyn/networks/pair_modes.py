@@ -144,7 +144,7 @@ def factor_modes(first: Any, second: Any, scale: float = 1.0) -> FactorModes:
         singular_values=m,
         thresholds=thresholds,
         activities=np.divide(m, size, out=np.zeros(k), where=size > 0),
-        imbalance=0.5 * _signed_spectrum(np.concatenate([w1.T, w2]), np.repeat([1.0, -1.0], [d_in, d_out])),
+        imbalance=0.5 * _imbalance(w1, w2, r1, r2),
         left=basis_out @ u,
         right=basis_in @ v,
     )
@@ -264,6 +264,16 @@ def _signed_spectrum(rows: np.ndarray, signs: np.ndarray) -> np.ndarray:
     small = np.asarray(np.linalg.qr(rows.T, mode="r")) if rows.shape[1] > rows.shape[0] else rows.T
     eigenvalues = np.linalg.eigvalsh((small * signs) @ small.T)[::-1]
     return np.where(np.abs(eigenvalues) > _rounding(rows) * np.linalg.norm(rows) ** 2, eigenvalues, 0.0)
+
+
+def _imbalance(w1: np.ndarray, w2: np.ndarray, r1: np.ndarray, r2: np.ndarray) -> np.ndarray:
+    """Eigenvalues, largest first, of W1W1ᵀ − W2ᵀW2 = R1ᵀR1 − R2ᵀR2, with the triangles of W1ᵀ and W2."""
+    if len(w1) > w1.shape[1] + len(w2):  # wide: the others are zero
+        return _signed_spectrum(np.concatenate([w1.T, w2]), np.repeat([1.0, -1.0], [w1.shape[1], len(w2)]))
+    eigenvalues = np.linalg.eigvalsh(r1.T @ r1 - r2.T @ r2)[::-1]
+    rounding = float((sum(w1.shape) + sum(w2.shape)) * np.finfo(np.float64).eps)
+    size = float(np.sum(r1**2) + np.sum(r2**2))
+    return np.where(np.abs(eigenvalues) > rounding * size, eigenvalues, 0.0)
 
 
 def _folded(eigenvalues: np.ndarray, count: int) -> np.ndarray:
