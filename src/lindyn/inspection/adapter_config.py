@@ -28,7 +28,7 @@ _NOTES = {
     "alora_invocation_tokens": "activated LoRA: the update acts only after its invocation tokens",
     "layer_replication": "layers are replicated: one pair may act in several layers",
 }
-_LONGEST_MATCH = 1.0  # seconds for one pattern on one name; a usual one takes microseconds
+_LONGEST_MATCH = 0.5  # seconds for one pattern on one name; a usual one takes microseconds
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,7 @@ class AdapterConfig:
         Raises:
             InvalidArgument: another kind of adapter, a missing r or α, values of another type.
         """
-        kind = str(content.get("peft_type") or "LORA")
-        if kind != "LORA":
-            raise checks.InvalidArgument("source", "be a LoRA adapter", f"its config says peft_type {kind!r}")
+        check_kind(content)
         for name, reason in _NO_PRODUCT.items():
             if _is_set(content, name):
                 raise checks.InvalidArgument("source", "hold plain products s·BA", f"its config sets {name}: {reason}")
@@ -140,6 +138,17 @@ class _Patterns:
             if _matches(self.which, pattern, name):
                 return other
         return value
+
+
+def check_kind(content: dict[str, Any]) -> None:
+    """Refuse the config of another kind of adapter.
+
+    Raises:
+        InvalidArgument: `peft_type` is not LORA.
+    """
+    kind = str(content.get("peft_type") or "LORA")
+    if kind != "LORA":
+        raise checks.InvalidArgument("source", "be a LoRA adapter", f"its config says peft_type {checks.shown(kind)}")
 
 
 def start_law(init: Any) -> str:

@@ -146,7 +146,8 @@ class Format(ABC):
         beside = _beside({names.module for names in found}, rest)
         others = _of_other_kinds(rest)
         several = len({names.adapter for names in found}) > 1
-        pairs, understood = [], {name for tensors, _ in others.values() for name in tensors}
+        owners = tuple(f"{module}." for module in others)
+        pairs, understood = [], {name for name in rest if name.startswith(owners)}
         for names in found:
             pairs += self._pairs(source, names, beside[names.module], understood, several=several)
         if not pairs and others:

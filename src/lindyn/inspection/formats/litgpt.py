@@ -26,11 +26,15 @@ class Litgpt(Loralib):
         beside = yaml_numbers(source.folder / _HYPERPARAMETERS, "lora_alpha")
         return bool(found) and (bool(beside) or any(re.search(r"(^|\.)transformer\.h\.\d+\.", n) for n in found))
 
+    def check(self, source: AdapterSource) -> None:
+        """Refuse where α is written nowhere."""
+        beside = yaml_numbers(source.folder / _HYPERPARAMETERS, "lora_alpha")
+        if source.scale is None and not beside and not self._has_alpha(source):
+            raise unknown_scale(source, self.name, f"{_HYPERPARAMETERS} with lora_r and lora_alpha")
+
     def scaling(self, source: AdapterSource, names: FactorNames, rank: int) -> Scaling:
         """α/r from hyperparameters.yaml, or from a config."""
         found = yaml_numbers(source.folder / _HYPERPARAMETERS, "lora_r", "lora_alpha")
         if "lora_alpha" in found:
             return alpha_over_rank(found["lora_alpha"], rank, found.get("lora_r"))
-        if not self._has_alpha(source):
-            raise unknown_scale(source, self.name, f"{_HYPERPARAMETERS} with lora_r and lora_alpha")
         return super().scaling(source, names, rank)

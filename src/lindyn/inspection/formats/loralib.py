@@ -32,10 +32,13 @@ class Loralib(Format):
     factors = re.compile(r"(?P<module>.+)\.lora_(?P<side>[AB])")
     sides = (("A", "B"),)
 
+    def check(self, source: AdapterSource) -> None:
+        """Refuse where α is written nowhere."""
+        if source.scale is None and not self._has_alpha(source):
+            raise unknown_scale(source, self.name, f"adapter_config.json or {_CONFIG} with r and lora_alpha")
+
     def scaling(self, source: AdapterSource, names: FactorNames, rank: int) -> Scaling:
         """α/r from a config beside the file; r is the config's, since a convolution's factors have r·k rows."""
-        if not self._has_alpha(source):
-            raise unknown_scale(source, self.name, f"adapter_config.json or {_CONFIG} with r and lora_alpha")
         r, alpha = settings_of(self._with_config(source), "r|lora_r|rank", "lora_alpha|alpha")
         return Scaling(_ratio(alpha, rank if r is None else r), checks.number("lora_alpha", alpha))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lindyn.inspection.adapter_config import CONFIG
+from lindyn.inspection.adapter_config import CONFIG, check_kind
 from lindyn.inspection.files import TensorFiles, read_json
 from lindyn.inspection.formats.diffusers import Diffusers
 from lindyn.inspection.formats.kohya import Kohya
@@ -31,7 +31,9 @@ def read_adapter(path: Path, scale: float | None) -> Reading:
     """
     files = TensorFiles(path)
     config = path.parent / CONFIG
-    source = AdapterSource(files, read_json(config) if config.is_file() else {}, scale)
+    content = read_json(config) if config.is_file() else {}
+    check_kind(content)
+    source = AdapterSource(files, content, scale)
     for layout in LAYOUTS:
         if layout.recognises(source):
             return layout.read(source)
