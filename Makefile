@@ -12,7 +12,7 @@ PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 XLA_FLAGS=--xla_cpu_multi_thr
 .venv/base: pyproject.toml
 	test -d .venv || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -e '.[plots]'
+	$(BIN)/python -m pip install --quiet -e .
 	touch $@
 
 # A CPU build of PyTorch first: without it the package index would send gigabytes of CUDA libraries. The small

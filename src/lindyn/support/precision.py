@@ -6,10 +6,13 @@ is float64 unless told otherwise. JAX's 64-bit mode is entered for the length of
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+
+from lindyn.support.threads import one_blas_thread
 
 
 def result_dtype(*values: Any) -> np.dtype:
@@ -24,8 +27,10 @@ def result_dtype(*values: Any) -> np.dtype:
     return np.dtype(np.float32 if narrow and all(narrow) else np.float64)
 
 
-def working_precision(dtype: Any) -> AbstractContextManager[Any]:
-    """Return a context in which JAX computes in `dtype` (float32 or float64), in this thread only."""
+@contextmanager
+def working_precision(dtype: Any) -> Iterator[None]:
+    """Let JAX compute in `dtype` (float32 or float64) inside, in this thread only, and BLAS beside it in one thread."""
     import jax
 
-    return jax.enable_x64(np.dtype(dtype) == np.float64)
+    with one_blas_thread(), jax.enable_x64(np.dtype(dtype) == np.float64):
+        yield
