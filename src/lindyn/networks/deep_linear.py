@@ -531,6 +531,7 @@ def _words(
     up = np.array([s * math.sqrt(w) for s, w in zip(deviations, sizes[1:], strict=True)])
     down = np.array([s * math.sqrt(w) for s, w in zip(deviations, sizes[:-1], strict=True)])
     unit = tau ** (1 / depth)  # τ = 1 in these units, so that equal laws find their words again
+    up[-1] = down[0] = unit  # not used
     rates = (tuple(float(f"{value:.3g}") for value in side / unit) for side in (up, down))
     if longest is None:
         return sufficient_words(depth, *rates, _TRIED, math.inf, tolerance)
