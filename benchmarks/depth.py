@@ -123,7 +123,180 @@ def infinite() -> None:
         print(f"L = {depth}: distance to the limit {', '.join(f'{g:.1e}' for g in gaps)} at w = 1e3 … 1e10: slope {slope:.3f}")
 
 
-PARTS = {"law": law, "cost": cost, "infinite": infinite}
+def given() -> None:
+    """Given weights at w = 800 and 600, reduced, against PyTorch autograd at full width; the estimate against the error."""
+    import torch
+
+    import lindyn as ld
+
+    for depth, d, width, tolerances in ((3, 10, 800, (1e-4, 1e-8, 1e-12)), (4, 4, 600, (1e-4, 1e-8))):
+        rng = np.random.default_rng(1)
+        sizes = (d, *(width,) * (depth - 1), d)
+        variances = (0.3 / width, *(1 / width,) * (depth - 2), 0.3 / width)
+        weights = [np.sqrt(v) * rng.standard_normal(s) for v, s in zip(variances, zip(sizes[1:], sizes, strict=False), strict=True)]
+        target = np.diag(np.linspace(3, 0.5, d))
+        task = ld.SpikedMatrix(target=target)
+        rules = {
+            "plain": (ld.GradientDescent(learning_rate=0.02, steps=300), lambda p: torch.optim.SGD(p, lr=0.02)),
+            "momentum 0.8, decay 0.01": (
+                ld.GradientDescent(learning_rate=0.005, momentum=0.8, weight_decay=0.01, steps=300),
+                lambda p: torch.optim.SGD(p, lr=0.005, momentum=0.8, weight_decay=0.01),
+            ),
+        }
+        for name, (method, rule) in rules.items():
+            full = _autograd(weights, target, rule, 300, 25)
+            size = np.linalg.norm(full, 2, axis=(1, 2)).max()
+            for tolerance in tolerances if name == "plain" else tolerances[1:2]:
+                net = DeepLinear.from_weights(weights, tolerance=tolerance)
+                run = ld.simulate(net, task, method, save_every=25, observables="matrix")
+                error = np.linalg.norm(run["matrix"] - full, axis=(1, 2)).max() / size
+                stated = run.info.reduction_error
+                print(
+                    f"L = {depth}, d = {d}, w = {width}, {name}, tolerance {tolerance:.0e}: held {run.final.reduced_widths}, "
+                    f"error {error:.1e}, stated {stated:.1e}, ratio {stated / error:.2f}",
+                    flush=True,
+                )
+
+
+def _autograd(weights: list[np.ndarray], target: np.ndarray, rule: Callable, steps: int, every: int) -> np.ndarray:
+    """Return A at every so many steps of PyTorch at full width, in float64."""
+    import torch
+
+    parameters = [torch.nn.Parameter(torch.tensor(w)) for w in weights]
+    optimizer, goal, path = rule(parameters), torch.tensor(target), []
+    for step in range(steps + 1):
+        optimizer.zero_grad()
+        matrix = parameters[0]
+        for w in parameters[1:]:
+            matrix = w @ matrix
+        if step % every == 0:
+            path.append(matrix.detach().numpy().copy())
+        if step < steps:
+            (0.5 * ((matrix - goal) ** 2).sum()).backward()
+            optimizer.step()
+    return np.stack(path)
+
+
+def curve() -> None:
+    """Simulated networks (d = 50, w = 10⁸) against the deep mode curve on the singular values of T; three values of σ²w."""
+    import lindyn as ld
+    from lindyn.solutions import deep_mode_curve
+
+    rng = np.random.default_rng(0)
+    target = rng.standard_normal((50, 3)) @ rng.standard_normal((3, 50)) / np.sqrt(3) + 0.3 * rng.standard_normal((50, 50))
+    s = np.linalg.svd(target, compute_uv=False)
+    task = ld.SpikedMatrix(target=target, dtype=np.float32)
+    for depth, tolerance in ((3, 1e-4), (4, 1e-3)):
+        for norm in (0.5, 2.0, 8.0):
+            net = DeepLinear.gaussian(
+                50, depth=depth, width=10**8, variance=norm / 10**8, key=1, tolerance=tolerance, dtype=np.float32
+            )
+            rate = 0.02 / (depth * np.hypot(s[0], net.threshold) ** (2 - 2 / depth))
+            run = ld.simulate(net, task, ld.GradientDescent(learning_rate=rate, steps=500), save_every=10)
+            theory = deep_mode_curve(s, net.threshold, run.time[:, None], depth)
+            gap = np.abs(run["singular_values"] - np.sort(theory)[:, ::-1]).max() / s[0]
+            print(
+                f"L = {depth}, σ²w = {norm}, τ = {net.threshold:.3g}, s₁/τ = {s[0] / net.threshold:.3g}: largest difference "
+                f"{gap:.4f} of s₁ over {len(run)} records, train error {run['train_error'][0]:.3g} → "
+                f"{run['train_error'][-1]:.3g}; cut-off {run.info.reduction_error:.0e}",
+                flush=True,
+            )
+
+
+def escape() -> None:
+    """Escape from zero: time ∝ α^{−(L−2)}, and from 10⁻³⁰ within 5,000 steps; the speed at every depth is σ₁."""
+    import lindyn as ld
+    from lindyn.methods import GeometricFlow
+
+    task = ld.SpikedMatrix(target=np.diag([2.0, 0.7]))
+    for depth, sizes in ((3, (1e-3, 1e-4, 1e-6, 1e-9)), (4, (1e-3, 1e-6, 1e-12, 1e-30))):
+        found = []
+        for alpha in sizes:
+            net = DeepLinear.gaussian(
+                2, depth=depth, width=50, variance=alpha**2 / 50, key=3, generations=depth, tolerance=np.inf
+            )
+            run = ld.simulate(net, task, GeometricFlow(steps=5000), save_every=5, observables="singular_values")
+            k = int((run["singular_values"][:, 0] > 1).argmax())
+            found.append((run.time[k], int(run.step[k])))
+        slopes = np.diff(np.log([t for t, _ in found])) / np.diff(np.log(sizes))
+        print(f"L = {depth}: α = {sizes}: escape at step {[n for _, n in found]}, slopes {np.round(slopes, 4)}", flush=True)
+    # on the ray to the saddle u̇ = s u^{L−1}, u = ‖θ‖/√L: s from two records of the norm
+    for depth in (2, 3, 4, 6):
+        alpha = 1e-6
+        net = DeepLinear.balanced(np.diag([alpha**depth, 1e-9 * alpha**depth]), depth=depth)
+        run = ld.simulate(net, task, GeometricFlow(steps=120), save_every=60, observables=["layer_singular_values"])
+        u = np.sqrt((run["layer_singular_values"] ** 2).sum(axis=(1, 2)) / depth)
+        gained = np.log(u[-1] / u[0]) if depth == 2 else (u[0] ** (2 - depth) - u[-1] ** (2 - depth)) / (depth - 2)
+        print(f"L = {depth}: speed {gained / run.time[-1]:.8f}, σ₁ = 2", flush=True)
+
+
+def speed(width: int = 10_000) -> None:
+    """Step of L = 3 at d = 200, w = 10⁶ against PyTorch at w = 10⁴, and against plain products of the reduced shapes."""
+    import jax
+    import jax.numpy as jnp
+    import torch
+
+    import lindyn as ld
+
+    rng = np.random.default_rng(0)
+    d = 200
+    target = rng.standard_normal((d, d)).astype(np.float32)
+    task = ld.SpikedMatrix(target=target)
+    net = DeepLinear.gaussian(d, depth=3, width=10**6, variance=1e-6, key=0, tolerance=1e-4, dtype=np.float32)
+    quick = DeepLinear.gaussian(
+        d, depth=3, width=10**6, variance=1e-6, key=0, generations=net.words.generations, tolerance=np.inf, dtype=np.float32
+    )
+    steps = 40
+    method = ld.GradientDescent(learning_rate=1e-4, steps=steps)
+    ours = min(ld.simulate(quick, task, method, save_every=steps, observables="cost").info.seconds_run for _ in range(4)) / steps
+    w1, w2, w3 = (jnp.asarray(w) for w in quick.layers)
+
+    @jax.jit
+    def products(w1: jnp.ndarray, w2: jnp.ndarray, w3: jnp.ndarray, g: jnp.ndarray) -> tuple:
+        below = w2 @ w1
+        back2 = w3.T @ g
+        return w3 @ below, w2.T @ back2, back2 @ w1.T, g @ below.T
+
+    g = jnp.asarray(target)
+    jax.block_until_ready(products(w1, w2, w3, g))
+    plain = []
+    for _ in range(8):
+        began = time.perf_counter()
+        for _ in range(5):
+            out = products(w1, w2, w3, g)
+        jax.block_until_ready(out)
+        plain.append((time.perf_counter() - began) / 5)
+    print(f"held {quick.reduced_widths}, {quick.nbytes / 2**20:.0f} MiB: {ours:.4f} s a step; plain products {min(plain):.4f} s: {min(plain) / ours:.0%}")
+    torch.set_num_threads(1)
+    layers = [torch.randn(s, dtype=torch.float32) / 100 for s in ((width, d), (width, width), (d, width))]
+    goal, seconds = torch.tensor(target), []
+    for _ in range(2):
+        began = time.perf_counter()
+        below = layers[1] @ layers[0]
+        gradient = layers[2] @ below - goal
+        back = layers[2].T @ gradient
+        first = layers[1].T @ back
+        layers[2].addmm_(gradient, below.T, alpha=-1e-6)
+        layers[1].addmm_(back, layers[0].T, alpha=-1e-6)
+        layers[0].add_(first, alpha=-1e-6)
+        seconds.append(time.perf_counter() - began)
+    held = sum(w.nelement() for w in layers) * 4 / 2**20
+    print(
+        f"PyTorch at w = {width:,}: {min(seconds):.2f} s a step (updates in place), {held:,.0f} MiB; at w = 10⁶ by w²: "
+        f"{min(seconds) * 1e12 / width**2:,.0f} s, {held * 1e12 / width**2 / 2**20:.1f} TiB; ratio {min(seconds) / ours:.0f} "
+        f"at w = {width:,}, {min(seconds) * 1e12 / width**2 / ours:.1e} at 10⁶"
+    )
+
+
+PARTS = {
+    "law": law,
+    "cost": cost,
+    "infinite": infinite,
+    "given": given,
+    "curve": curve,
+    "escape": escape,
+    "speed": speed,
+}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or PARTS:
