@@ -1,6 +1,6 @@
 """Depth, measured: laws of draws, cost of width, the limit of infinite width, escapes, speed, phase diagrams.
 
-    python -m benchmarks.depth law|cost|infinite|… (all: one after the other)
+python -m benchmarks.depth law|cost|infinite|… (all: one after the other)
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ def law(draws: int = 600) -> None:
             def sample(make: Callable, scales: np.ndarray = scales) -> np.ndarray:
                 return _in_blocks(make, scales, statistics, draws)
 
-            exact = sample(lambda sizes=sizes: tuple(rng.standard_normal(s) for s in zip(sizes[1:], sizes, strict=False)))
+            exact = sample(
+                lambda sizes=sizes: tuple(rng.standard_normal(s) for s in zip(sizes[1:], sizes, strict=False))
+            )
             found = sample(lambda sizes=sizes, words=words: draw(words, sizes, int(rng.integers(2**62))).layers)
             other = (2, *(2 * width,) * (depth - 1), 2)
             wrong = sample(lambda sizes=other, words=words: draw(words, sizes, int(rng.integers(2**62))).layers)
@@ -74,7 +76,9 @@ def law(draws: int = 600) -> None:
 def _in_blocks(make: Callable, scales: np.ndarray, statistics: Callable, draws: int, block: int = 20) -> np.ndarray:
     parts = []
     for _ in range(0, draws, block):
-        layers = [s * np.stack(w) for s, w in zip(scales, zip(*(make() for _ in range(block)), strict=True), strict=True)]
+        layers = [
+            s * np.stack(w) for s, w in zip(scales, zip(*(make() for _ in range(block)), strict=True), strict=True)
+        ]
         parts.append(statistics(layers))
     return np.concatenate(parts, axis=-1)
 
@@ -106,34 +110,49 @@ def infinite() -> None:
     for depth, generations in ((3, 8), (4, 8)):
         words = Words.full(depth, generations)
 
-        def run(width: int, d: int, goal: np.ndarray, seed: int, words: Words = words, depth: int = depth) -> np.ndarray:
+        def run(
+            width: int, d: int, goal: np.ndarray, seed: int, words: Words = words, depth: int = depth
+        ) -> np.ndarray:
             layers = draw(words, (d, *(width,) * (depth - 1), d), seed).layers
             return descend([w * np.sqrt(0.3 / width) for w in layers], goal, 0.03, 200, 10)
 
         limit = np.stack([run(10**26, 1, np.array([[s]]), 0)[:, 0, 0] for s in values], axis=-1)
         far = run(10**26, 4, target, 0)
         off = np.abs(far - np.einsum("ti,ij->tij", np.einsum("tii->ti", far), np.eye(4))).max()
-        print(f"L = {depth}, w = 1e26: modes against their scalar networks {np.abs(np.einsum('tii->ti', far) - limit).max():.1e}, off-diagonal {off:.1e}")
+        print(
+            f"L = {depth}, w = 1e26: modes against their scalar networks "
+            f"{np.abs(np.einsum('tii->ti', far) - limit).max():.1e}, off-diagonal {off:.1e}"
+        )
         widths = 10 ** np.arange(3, 11)
         gaps = [
-            np.mean([np.abs(run(int(w), 4, target, seed) - np.einsum("ti,ij->tij", limit, np.eye(4))).max() for seed in range(12)])
+            np.mean(
+                [
+                    np.abs(run(int(w), 4, target, seed) - np.einsum("ti,ij->tij", limit, np.eye(4))).max()
+                    for seed in range(12)
+                ]
+            )
             for w in widths
         ]
         slope = np.polyfit(np.log(widths), np.log(gaps), 1)[0]
-        print(f"L = {depth}: distance to the limit {', '.join(f'{g:.1e}' for g in gaps)} at w = 1e3 … 1e10: slope {slope:.3f}")
+        print(
+            f"L = {depth}: distance to the limit {', '.join(f'{g:.1e}' for g in gaps)} "
+            f"at w = 1e3 … 1e10: slope {slope:.3f}"
+        )
 
 
 def given() -> None:
-    """Given weights at w = 800 and 600, reduced, against PyTorch autograd at full width; the estimate against the error."""
-    import torch
-
+    """Given weights at w = 800 and 600, reduced, against PyTorch at full width; the estimate against the error."""
     import lindyn as ld
+    import torch
 
     for depth, d, width, tolerances in ((3, 10, 800, (1e-4, 1e-8, 1e-12)), (4, 4, 600, (1e-4, 1e-8))):
         rng = np.random.default_rng(1)
         sizes = (d, *(width,) * (depth - 1), d)
         variances = (0.3 / width, *(1 / width,) * (depth - 2), 0.3 / width)
-        weights = [np.sqrt(v) * rng.standard_normal(s) for v, s in zip(variances, zip(sizes[1:], sizes, strict=False), strict=True)]
+        weights = [
+            np.sqrt(v) * rng.standard_normal(s)
+            for v, s in zip(variances, zip(sizes[1:], sizes, strict=False), strict=True)
+        ]
         target = np.diag(np.linspace(3, 0.5, d))
         task = ld.SpikedMatrix(target=target)
         rules = {
@@ -152,8 +171,8 @@ def given() -> None:
                 error = np.linalg.norm(run["matrix"] - full, axis=(1, 2)).max() / size
                 stated = run.info.reduction_error
                 print(
-                    f"L = {depth}, d = {d}, w = {width}, {name}, tolerance {tolerance:.0e}: held {run.final.reduced_widths}, "
-                    f"error {error:.1e}, stated {stated:.1e}, ratio {stated / error:.2f}",
+                    f"L = {depth}, d = {d}, w = {width}, {name}, tolerance {tolerance:.0e}: "
+                    f"held {run.final.reduced_widths}, error {error:.1e}, stated {stated:.1e}, ratio {stated / error:.2f}",
                     flush=True,
                 )
 
@@ -178,12 +197,14 @@ def _autograd(weights: list[np.ndarray], target: np.ndarray, rule: Callable, ste
 
 
 def curve() -> None:
-    """Simulated networks (d = 50, w = 10⁸) against the deep mode curve on the singular values of T; three values of σ²w."""
+    """Simulated networks (d = 50, w = 10⁸) against the deep mode curve, at three values of σ²w."""
     import lindyn as ld
     from lindyn.solutions import deep_mode_curve
 
     rng = np.random.default_rng(0)
-    target = rng.standard_normal((50, 3)) @ rng.standard_normal((3, 50)) / np.sqrt(3) + 0.3 * rng.standard_normal((50, 50))
+    target = rng.standard_normal((50, 3)) @ rng.standard_normal((3, 50)) / np.sqrt(3) + 0.3 * rng.standard_normal(
+        (50, 50)
+    )
     s = np.linalg.svd(target, compute_uv=False)
     task = ld.SpikedMatrix(target=target, dtype=np.float32)
     for depth, tolerance in ((3, 1e-4), (4, 1e-3)):
@@ -196,8 +217,8 @@ def curve() -> None:
             theory = deep_mode_curve(s, net.threshold, run.time[:, None], depth)
             gap = np.abs(run["singular_values"] - np.sort(theory)[:, ::-1]).max() / s[0]
             print(
-                f"L = {depth}, σ²w = {norm}, τ = {net.threshold:.3g}, s₁/τ = {s[0] / net.threshold:.3g}: largest difference "
-                f"{gap:.4f} of s₁ over {len(run)} records, train error {run['train_error'][0]:.3g} → "
+                f"L = {depth}, σ²w = {norm}, τ = {net.threshold:.3g}, s₁/τ = {s[0] / net.threshold:.3g}: "
+                f"largest difference {gap:.4f} of s₁ over {len(run)} records, train error {run['train_error'][0]:.3g} → "
                 f"{run['train_error'][-1]:.3g}; cut-off {run.info.reduction_error:.0e}",
                 flush=True,
             )
@@ -219,7 +240,10 @@ def escape() -> None:
             k = int((run["singular_values"][:, 0] > 1).argmax())
             found.append((run.time[k], int(run.step[k])))
         slopes = np.diff(np.log([t for t, _ in found])) / np.diff(np.log(sizes))
-        print(f"L = {depth}: α = {sizes}: escape at step {[n for _, n in found]}, slopes {np.round(slopes, 4)}", flush=True)
+        print(
+            f"L = {depth}: α = {sizes}: escape at step {[n for _, n in found]}, slopes {np.round(slopes, 4)}",
+            flush=True,
+        )
     # on the ray to the saddle u̇ = s u^{L−1}, u = ‖θ‖/√L: s from two records of the norm
     for depth in (2, 3, 4, 6):
         alpha = 1e-6
@@ -231,12 +255,12 @@ def escape() -> None:
 
 
 def speed(width: int = 10_000) -> None:
-    """Step of L = 3 at d = 200, w = 10⁶ against PyTorch at w = 10⁴, and against plain products of the reduced shapes."""
+    """Step of L = 3 at d = 200, w = 10⁶ against PyTorch at w = 10⁴, and against products of the reduced shapes."""
     import jax
     import jax.numpy as jnp
-    import torch
 
     import lindyn as ld
+    import torch
 
     rng = np.random.default_rng(0)
     d = 200
@@ -244,11 +268,21 @@ def speed(width: int = 10_000) -> None:
     task = ld.SpikedMatrix(target=target)
     net = DeepLinear.gaussian(d, depth=3, width=10**6, variance=1e-6, key=0, tolerance=1e-4, dtype=np.float32)
     quick = DeepLinear.gaussian(
-        d, depth=3, width=10**6, variance=1e-6, key=0, generations=net.words.generations, tolerance=np.inf, dtype=np.float32
+        d,
+        depth=3,
+        width=10**6,
+        variance=1e-6,
+        key=0,
+        generations=net.words.generations,
+        tolerance=np.inf,
+        dtype=np.float32,
     )
     steps = 40
     method = ld.GradientDescent(learning_rate=1e-4, steps=steps)
-    ours = min(ld.simulate(quick, task, method, save_every=steps, observables="cost").info.seconds_run for _ in range(4)) / steps
+    ours = (
+        min(ld.simulate(quick, task, method, save_every=steps, observables="cost").info.seconds_run for _ in range(4))
+        / steps
+    )
     w1, w2, w3 = (jnp.asarray(w) for w in quick.layers)
 
     @jax.jit
@@ -266,7 +300,10 @@ def speed(width: int = 10_000) -> None:
             out = products(w1, w2, w3, g)
         jax.block_until_ready(out)
         plain.append((time.perf_counter() - began) / 5)
-    print(f"held {quick.reduced_widths}, {quick.nbytes / 2**20:.0f} MiB: {ours:.4f} s a step; plain products {min(plain):.4f} s: {min(plain) / ours:.0%}")
+    print(
+        f"held {quick.reduced_widths}, {quick.nbytes / 2**20:.0f} MiB: {ours:.4f} s a step; "
+        f"plain products {min(plain):.4f} s: {min(plain) / ours:.0%}"
+    )
     torch.set_num_threads(1)
     layers = [torch.randn(s, dtype=torch.float32) / 100 for s in ((width, d), (width, width), (d, width))]
     goal, seconds = torch.tensor(target), []
@@ -283,8 +320,8 @@ def speed(width: int = 10_000) -> None:
     held = sum(w.nelement() for w in layers) * 4 / 2**20
     print(
         f"PyTorch at w = {width:,}: {min(seconds):.2f} s a step (updates in place), {held:,.0f} MiB; at w = 10⁶ by w²: "
-        f"{min(seconds) * 1e12 / width**2:,.0f} s, {held * 1e12 / width**2 / 2**20:.1f} TiB; ratio {min(seconds) / ours:.0f} "
-        f"at w = {width:,}, {min(seconds) * 1e12 / width**2 / ours:.1e} at 10⁶"
+        f"{min(seconds) * 1e12 / width**2:,.0f} s, {held * 1e12 / width**2 / 2**20:.1f} TiB; "
+        f"ratio {min(seconds) / ours:.0f} at w = {width:,}, {min(seconds) * 1e12 / width**2 / ours:.1e} at 10⁶"
     )
 
 

@@ -17,6 +17,7 @@ from .advice import advise as advise
 from .diagrams import DiagramSettings as DiagramSettings
 from .diagrams import phase_diagram as phase_diagram
 from .dynamics import Balanced as Balanced
+from .dynamics import DeepBalanced as DeepBalanced
 from .dynamics import Dynamics as Dynamics
 from .dynamics import Lazy as Lazy
 from .dynamics import Mixed as Mixed
@@ -29,6 +30,7 @@ from .methods import Optimizer as Optimizer
 from .methods import StabilityWarning as StabilityWarning
 from .methods import published_learning_rate as published_learning_rate
 from .methods import stability_bound as stability_bound
+from .networks import DeepLinear as DeepLinear
 from .networks import FactorModes as FactorModes
 from .networks import Parametrization as Parametrization
 from .networks import StartReport as StartReport
@@ -56,6 +58,8 @@ from .simulation import singular_values as singular_values
 from .solutions import FactorFlow as FactorFlow
 from .solutions import MixedSolution as MixedSolution
 from .solutions import NarrowSolution as NarrowSolution
+from .solutions import deep_mode_curve as deep_mode_curve
+from .solutions import deep_mode_time as deep_mode_time
 from .solutions import mode_curve as mode_curve
 from .solutions import mode_time as mode_time
 from .support.checks import InvalidArgument as InvalidArgument

@@ -439,3 +439,76 @@ class Balanced(Dynamics):
 def start_of(dynamics: Dynamics, task: Task) -> Float[np.ndarray, "d_out d_in"]:
     """Return A(0), which is zero in the task's shape and precision if it was left out."""
     return np.zeros(task.shape, task.dtype) if dynamics.start is None else dynamics.start
+
+
+class DeepBalanced(Dynamics):
+    """The balanced flow of L layers: Ȧ = −Σ_l (AAᵀ)^{(L−l)/L} G (AᵀA)^{(l−1)/L}.
+
+    Exact for a network that starts balanced, W_{l+1}ᵀW_{l+1} = W_lW_lᵀ (`DeepLinear.balanced`), for any cost. A mode
+    aligned with the target has ṁ = L m^{2−2/L}(s − m). With weight decay μ on every layer a term −LμA.
+
+    Args:
+        start: A(0), not zero.
+        depth: L ≥ 1; at 2 it is `Balanced`, at 1 gradient flow of A itself.
+        weight_decay: μ ≥ 0 on every layer.
+
+    Raises:
+        InvalidArgument: a start of zero (L ≥ 2), or a depth below 1.
+
+    References:
+        theory (7.6); Arora, Cohen, Hazan (2018).
+
+    Examples:
+        >>> import numpy as np
+        >>> DeepBalanced(np.eye(3), depth=4)
+        DeepBalanced(threshold=0, start=a (3, 3) matrix, depth=4)
+    """
+
+    depth: int = eqx.field(default=2)
+
+    def __init__(self, start: Any, depth: int, *, weight_decay: float = 0.0):
+        self.threshold, self.start, self.weight_decay = 0.0, checks.array("start", start, 2), weight_decay
+        self.depth = checks.integer("depth", depth, at_least=1)
+        if self.depth > 1 and not np.any(self.start):
+            raise checks.InvalidArgument("start", "be non-zero", "it is zero, a fixed point of the balanced dynamics")
+
+    @classmethod
+    def matching(cls, network: Network, *, weight_decay: float = 0.0) -> Self:
+        """Return the balanced dynamics of a network's depth, started at its matrix."""
+        return cls(network.matrix, network.depth, weight_decay=weight_decay)
+
+    def drive(self, matrix: Any, gradient: Any, threshold: Any) -> Any:
+        """Return −Σ_l (AAᵀ)^{(L−l)/L} G (AᵀA)^{(l−1)/L}, in the singular vectors of A."""
+        del threshold
+        if self.depth == 1:
+            return -gradient
+        u, s, vt = jnp.linalg.svd(matrix, full_matrices=False)
+        power = s ** (2 / self.depth)
+        left, right = u.T @ gradient, gradient @ vt.T
+        inner = left @ vt.T
+        # l = 1 and l = L have an identity on one side, which reaches outside the singular vectors
+        last = power ** (self.depth - 1)
+        moved = (u * last) @ left + (right * last) @ vt
+        between = sum(
+            power[:, None] ** (self.depth - layer) * power[None, :] ** (layer - 1) for layer in range(2, self.depth)
+        )
+        return -moved - u @ (between * inner) @ vt
+
+    @property
+    def name(self) -> str:
+        """Name for print-outs."""
+        return f"balanced, {self.depth} layers,"
+
+    def solution(self, task: Task) -> Solution | Reason:
+        """Return the reason why there is none beyond two layers, where it is that of `Balanced`."""
+        if self.depth == 2:
+            return Balanced(self.start, weight_decay=self.weight_decay).solution(task)
+        return Reason(f"the balanced flow of {self.depth} layers has no closed form")
+
+    def velocity(self, matrix: Any, gradient: Any, time: Any) -> Any:
+        """Return Ȧ: the drive, and −LμA under weight decay."""
+        return self.drive(matrix, gradient, self.threshold_at(time)) - self.depth * self.weight_decay * matrix
+
+    def tangent_norm(self, matrix: Any) -> float:
+        """Return L s₁^{2−2/L}."""
+        return self.depth * float(np.linalg.norm(matrix, 2)) ** (2 - 2 / self.depth)

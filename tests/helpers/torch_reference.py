@@ -77,3 +77,25 @@ def train_layers(layers, loss: Callable, optimizer: Callable, steps: int, *, eve
             loss(matrix, step).backward()
             rule.step()
     return np.stack(path)
+
+
+class PlainMuon(torch.optim.Optimizer):
+    """Muon as published, in the precision of its parameters: momentum, Nesterov's, the quintic iteration, no factor."""
+
+    def __init__(self, parameters, lr: float, momentum: float, steps: int):
+        super().__init__(parameters, {"lr": lr, "momentum": momentum, "steps": steps})
+
+    @torch.no_grad()
+    def step(self):
+        """Make one step."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                buffer = self.state[p].setdefault("buffer", torch.zeros_like(p))
+                buffer.lerp_(p.grad, 1 - group["momentum"])
+                x = p.grad.lerp(buffer, group["momentum"])
+                x = x.T if (tall := x.shape[0] > x.shape[1]) else x
+                x = x / x.norm().clamp(min=1e-7)
+                for _ in range(group["steps"]):
+                    gram = x @ x.T
+                    x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+                p.sub_(group["lr"] * (x.T if tall else x))

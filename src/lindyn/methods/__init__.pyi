@@ -8,6 +8,7 @@ from .engine import TimedEngine as TimedEngine
 from .engine import View as View
 from .equivariance import probe_equivariance as probe_equivariance
 from .flow import Flow as Flow
+from .geometric_flow import GeometricFlow as GeometricFlow
 from .layer_updates import LayerUpdate as LayerUpdate
 from .method import MatrixView as MatrixView
 from .method import Method as Method

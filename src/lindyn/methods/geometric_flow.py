@@ -1,8 +1,8 @@
 """Gradient flow on a geometric clock: every step turns or scales the layers by the same share of their norm.
 
 From layers of size α a network of L layers escapes from zero after a flow time ∝ α^{−(L−2)}, 10⁶⁰ at L = 4 and
-α = 10⁻³⁰. But the flow of the cost's leading part from αθ₀ is α times the flow from θ₀ on another clock (works 13.2): in
-steps of length h‖θ‖ the escape takes ln(1/α) of them. So the flow is followed in τ, dτ = dt ‖∇‖/‖θ‖,
+α = 10⁻³⁰. But the flow of the cost's leading part from αθ₀ is α times the flow from θ₀ on another clock (works 13.2):
+in steps of length h‖θ‖ the escape takes ln(1/α) of them. So the flow is followed in τ, dτ = dt ‖∇‖/‖θ‖,
 
     dθ/dτ = −(‖θ‖/‖∇‖) ∇C(θ),      dt/dτ = ‖θ‖/‖∇‖,
 
@@ -80,7 +80,9 @@ class GeometricFlow(Method):
             weight_decay=self.weight_decay,
         )
         steps = problem.record_steps(self, self.steps)
-        settings = _Settings(jnp.asarray(self.step), jnp.asarray(self.weight_decay), jnp.asarray(problem.task.curvature()))
+        settings = _Settings(
+            jnp.asarray(self.step), jnp.asarray(self.weight_decay), jnp.asarray(problem.task.curvature())
+        )
         layers = turned(problem.start_layers(network))
         carry = _Carry(layers, jnp.zeros(()), jnp.zeros((), jnp.int32))
         return GeometricSteps(problem.device_task, carry, settings, steps, info, problem.layers_view(self.weight_decay))
@@ -152,9 +154,7 @@ def _move(task: Any, carry: _Carry, settings: _Settings, count: Any) -> tuple[_C
 class GeometricSteps(SteppedEngine):
     """Makes the steps; the flow time of a record is known when it is reached."""
 
-    def __init__(
-        self, task: Any, carry: _Carry, settings: _Settings, steps: np.ndarray, info: Provenance, view: View
-    ):
+    def __init__(self, task: Any, carry: _Carry, settings: _Settings, steps: np.ndarray, info: Provenance, view: View):
         super().__init__(carry, steps, 0.0, info, view)
         self.depth = len(carry.layers)
         self._task, self._settings = task, settings

@@ -106,6 +106,7 @@ class DeepLinear(Network):
             variance: σ² of every weight, or (σ_1², …, σ_L²).
             key: seed, or a numpy Generator.
             tolerance: error of A(t), relative to its largest singular value, that the cut-off may cause at any time.
+                Infinity, with `generations`, leaves out the second run by which `simulate` measures it.
             generations: how many generations to hold, instead of those that the tolerance needs.
             longest: (s₁, t), largest singular value and end of the planned run: a short run needs fewer generations.
             dtype: float64 or float32.
@@ -450,6 +451,11 @@ class DeepLinear(Network):
         change = net.measured_threshold() / self.measured_threshold() if self.threshold else 1.0
         return replace(net, threshold=self.threshold * change)
 
+    @property
+    def cut_off_tolerance(self) -> float:
+        """Error of A, relative to its size, that a cut-off of reachable directions may cause."""
+        return self.tolerance or 0.0
+
     def refined(self) -> Self | None:
         """Return the same network with one generation more, or None where nothing is cut off.
 
@@ -459,7 +465,7 @@ class DeepLinear(Network):
             >>> finer.reduced_widths, bool(np.array_equal(finer.layers[1][:4, :4], net.layers[1]))
             ((6, 6), True)
         """
-        if self.words is None or self.recipe is None or self.tolerance is None:
+        if self.words is None or self.recipe is None or self.tolerance in (None, math.inf):
             return None
         words = self.words.grown()
         reached = self.recipe.reach(words)

@@ -168,6 +168,15 @@ class Network(Value, abc.ABC):
         """What moves, for print-outs and legends."""
         return f"network of width {', '.join(f'{width:,}' for width in self.widths)}"
 
+    @property
+    def cut_off_tolerance(self) -> float:
+        """Error of A, relative to its size, that a cut-off of reachable directions may cause; 0 where there is none."""
+        return 0.0
+
+    def refined(self) -> Self | None:
+        """Return this network with more of its reachable directions, or None where it holds all of them."""
+        return None
+
     def trained(self, layers: tuple[np.ndarray, ...]) -> Self:
         """Return this network with other layers, as a run leaves them; full layers come without frames."""
         same = [len(new) == len(old) for new, old in zip(layers[:-1], self.layers[:-1], strict=True)]

@@ -6,6 +6,7 @@ The tangent kernel is K: G ↦ Σ_l out_l · G · in_l, so that inner products o
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -48,7 +49,7 @@ def layer_singular_values(s: State) -> Any:
 def imbalance(s: State) -> Any:
     """Return ‖W_lW_lᵀ − W_{l+1}ᵀW_{l+1}‖_F of each pair of neighbouring layers."""
     layers = s.known_layers
-    pairs = zip(layers, layers[1:], strict=False)
+    pairs = itertools.pairwise(layers)
     return jnp.stack([jnp.linalg.norm(below @ below.T - above.T @ above) for below, above in pairs])
 
 
@@ -99,6 +100,8 @@ def ntk_distance(s: State) -> Any:
     # 1 − cos = ½‖K/‖K‖ − K₀/‖K₀‖‖², a sum of small terms that loses no digits
     change: list[tuple[Any, Any]] = []
     for (out, into), (out0, into0) in zip(now, then, strict=True):
+        if out is None and into is None:  # one layer: the kernel is the identity for ever
+            return jnp.zeros((), s.matrix.dtype)
         if out is None:  # the identity on this side: only the other turns
             change.append((None, into / a - into0 / b))
         elif into is None:

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from lindyn.methods.engine import KernelTerms
+from lindyn.simulation import kernel_observables as kernels
 from lindyn.support import checks
 from lindyn.support.labels import OF_STATES
 
@@ -54,12 +55,12 @@ class State(eqx.Module):
     @property
     def w1(self) -> Float[Array, "r d_in"]:
         """The reduced first layer."""
-        return self._known_layers[0]
+        return self.known_layers[0]
 
     @property
     def w2(self) -> Float[Array, "_ r"]:
         """The reduced second layer."""
-        return self._known_layers[1]
+        return self.known_layers[1]
 
     @property
     def gram_in(self) -> Float[Array, "d_in d_in"]:
@@ -84,7 +85,8 @@ class State(eqx.Module):
         return self.kernel_terms
 
     @property
-    def _known_layers(self) -> tuple[Any, ...]:
+    def known_layers(self) -> tuple[Any, ...]:
+        """The layers, for observables that need them."""
         if self.layers is None:
             raise checks.InvalidArgument(
                 "observables", "not read the layers", "this motion has a matrix only", "simulate a network"
@@ -155,7 +157,7 @@ def _balancedness(s: State) -> Any:
         size = jnp.trace(below) + jnp.trace(above)
         return jnp.linalg.norm(below - above) / jnp.maximum(size, jnp.finfo(below.dtype).tiny)
 
-    return _by_pair([of(*pair) for pair in _neighbours(s._known_layers)])
+    return _by_pair([of(*pair) for pair in _neighbours(s.known_layers)])
 
 
 def _imbalance_drift(s: State) -> Any:
@@ -167,7 +169,7 @@ def _imbalance_drift(s: State) -> Any:
         size = jnp.linalg.norm(then[0]) + jnp.linalg.norm(then[1])
         return jnp.linalg.norm(change) / jnp.maximum(size, jnp.finfo(change.dtype).tiny)
 
-    pairs = zip(_neighbours(s._known_layers), _neighbours(start._known_layers), strict=True)
+    pairs = zip(_neighbours(s.known_layers), _neighbours(start.known_layers), strict=True)
     return _by_pair([of(*pair) for pair in pairs])
 
 
@@ -303,6 +305,13 @@ BUILT_IN: dict[str, Observable] = {
         _labelled("balancedness", _balancedness, needs_network=True),
         _labelled("imbalance_drift", _imbalance_drift, needs_network=True),
         _labelled("ntk_drift", _ntk_drift),
+        _labelled("ntk_distance", kernels.ntk_distance),
+        _labelled("kernel_alignment", kernels.kernel_alignment),
+        _labelled("sharpness", kernels.sharpness, needs_network=True),
+        _labelled("layer_singular_values", kernels.layer_singular_values, ("layer", "mode"), needs_network=True),
+        _labelled("imbalance", kernels.imbalance, ("pair",), needs_network=True),
+        _labelled("gram_in", lambda s: s.gram_in, ("column", "other_column")),
+        _labelled("gram_out", lambda s: s.gram_out, ("row", "other_row")),
         _labelled("matrix", lambda s: s.matrix, ("row", "column")),
         _labelled("w1", lambda s: s.w1, ("hidden", "column"), needs_network=True),
         _labelled("w2", lambda s: s.w2, ("row", "hidden"), needs_network=True),
@@ -331,7 +340,7 @@ def built_in(depth: int | None) -> Mapping[str, Observable]:
 
 def _layer(number: int, dims: tuple[str, str]) -> Observable:
     return Observable(
-        f"w{number}", lambda s: s._known_layers[number - 1], dims, f"reduced layer {number}", "1", needs_network=True
+        f"w{number}", lambda s: s.known_layers[number - 1], dims, f"reduced layer {number}", "1", needs_network=True
     )
 
 

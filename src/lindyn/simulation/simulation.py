@@ -16,8 +16,10 @@ from lindyn.methods.flow import Flow
 from lindyn.methods.method import Method, Problem, System
 from lindyn.methods.rates import StabilityWarning
 from lindyn.networks.network import Network
-from lindyn.simulation.observables import Wanted, resolve
+from lindyn.simulation.observables import Observable, Wanted, resolve
 from lindyn.simulation.recording import Run
+from lindyn.simulation.refinement import without_cut_off
+from lindyn.simulation.sequences import in_turn
 from lindyn.simulation.trajectory import Origin, Trajectory
 from lindyn.solutions.solution import Reason
 from lindyn.support import checks
@@ -27,7 +29,7 @@ from lindyn.tasks.task import Task
 
 def simulate(
     system: System,
-    task: Task,
+    task: Task | Sequence[Task],
     method: Method | Literal["auto"] = "auto",
     *,
     times: Any = None,
@@ -47,7 +49,8 @@ def simulate(
 
     Args:
         system: what moves; its shape is the task's.
-        task: what is learned.
+        task: what is learned; a list of tasks is learned one after the other, each as long as the method says, and the
+            trajectory adds the cost of each ("task_costs") and what was forgotten of it ("forgetting").
         method: how to compute the motion.
         times: flow times to record, sorted, for Flow and ClosedForm (gradient descent: η·step, so `run.time` of a
             descent lines the two up). A Trajectory stands for its own times and steps.
@@ -79,14 +82,23 @@ def simulate(
         True
     """
     times, steps_of_times = _convert(times)
-    problem = _check(system, task, times, save_every)
-    chosen, problem = _choose(problem, method)
-    with working_precision(problem.dtype):
-        engine = chosen.prepare(problem)
-        wanted = resolve(observables, has_truth=task.has_truth, depth=engine.depth)
-        result = Run(engine, problem, wanted).drive(progress)
-    result = replace(result, origin=Origin(system, task, chosen, problem.times is not None))
-    return result if steps_of_times is None else replace(result, step=steps_of_times[: len(result)])
+
+    def run(system: System, task: Task, extra: tuple[Observable, ...]) -> Trajectory:
+        problem = _check(system, task, times, save_every)
+        chosen, problem = _choose(problem, method)
+        with working_precision(problem.dtype):
+            engine = chosen.prepare(problem)
+            wanted = resolve(observables, has_truth=task.has_truth, depth=engine.depth)
+            result = Run(engine, problem, (*wanted, *extra)).drive(progress)
+        result = replace(result, origin=Origin(system, task, chosen, problem.times is not None))
+        return result if steps_of_times is None else replace(result, step=steps_of_times[: len(result)])
+
+    def run_all(system: System, extra: tuple[Observable, ...]) -> Trajectory:
+        if isinstance(task, Sequence):
+            return in_turn(system, task, lambda now, one, more: run(now, one, (*extra, *more)))
+        return run(system, task, extra)
+
+    return without_cut_off(system, run_all)
 
 
 def _convert(times: Any) -> tuple[np.ndarray | None, np.ndarray | None]:

@@ -51,6 +51,13 @@ OF_STATES: Mapping[str, Label] = {
         "Adam's clock x: sum of the learning rates over the deviation of that factor's entries at the start"
     ),
     "ntk_drift": Label("‖Θ(t) − Θ(0)‖_F / ‖Θ(0)‖_F of the tangent kernel Θ"),
+    "ntk_distance": Label("1 − ⟨Θ(t), Θ(0)⟩/(‖Θ(t)‖ ‖Θ(0)‖): how far the tangent kernel has turned"),
+    "kernel_alignment": Label("⟨G₀, ΘG₀⟩/(‖Θ‖ ‖G₀‖²), G₀ = ∇C(0): share of the tangent kernel on what is learned"),
+    "sharpness": Label("largest eigenvalue of the Hessian of the cost over all layers", "target"),
+    "layer_singular_values": Label("singular values of each reduced layer", "target^(1/L)"),
+    "imbalance": Label("‖W_lW_lᵀ − W_{l+1}ᵀW_{l+1}‖_F of each pair of layers", "target^(2/L)"),
+    "gram_in": Label("C1 = W1ᵀW1; at any depth that of all layers but the last", "target"),
+    "gram_out": Label("C2 = W2W2ᵀ; at any depth that of all layers but the first", "target"),
     "matrix": Label("A = W2W1", "target"),
     "w1": Label("reduced first layer", "target^½"),
     "w2": Label("reduced second layer", "target^½"),

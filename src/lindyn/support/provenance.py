@@ -30,6 +30,8 @@ class Provenance:
         clock: factor from η·step to flow time.
         rtol: relative tolerance of an adaptive integration.
         atol: absolute tolerance of an adaptive integration.
+        reduction_error: largest change of A, relative to its size, that one generation more of reachable directions
+            makes; None where nothing is cut off.
         notes: sentences that a reader of the result needs.
         sources: keys of `lindyn.cite`.
         status: "completed", or a sentence on what ended the run and where.
@@ -62,6 +64,7 @@ class Provenance:
     clock: float = 1.0
     rtol: float | None = None
     atol: float | None = None
+    reduction_error: float | None = None
     notes: tuple[str, ...] = ()
     sources: tuple[str, ...] = ("tu2024mixed",)
     status: str = "completed"
