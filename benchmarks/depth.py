@@ -172,7 +172,8 @@ def given() -> None:
                 stated = run.info.reduction_error
                 print(
                     f"L = {depth}, d = {d}, w = {width}, {name}, tolerance {tolerance:.0e}: "
-                    f"held {run.final.reduced_widths}, error {error:.1e}, stated {stated:.1e}, ratio {stated / error:.2f}",
+                    f"held {run.final.reduced_widths}, error {error:.1e}, stated {stated:.1e}, "
+                    f"ratio {stated / error:.2f}",
                     flush=True,
                 )
 
@@ -218,8 +219,9 @@ def curve() -> None:
             gap = np.abs(run["singular_values"] - np.sort(theory)[:, ::-1]).max() / s[0]
             print(
                 f"L = {depth}, σ²w = {norm}, τ = {net.threshold:.3g}, s₁/τ = {s[0] / net.threshold:.3g}: "
-                f"largest difference {gap:.4f} of s₁ over {len(run)} records, train error {run['train_error'][0]:.3g} → "
-                f"{run['train_error'][-1]:.3g}; cut-off {run.info.reduction_error:.0e}",
+                f"largest difference {gap:.4f} of s₁ over {len(run)} records, "
+                f"train error {run['train_error'][0]:.3g} → {run['train_error'][-1]:.3g}; "
+                f"cut-off {run.info.reduction_error:.0e}",
                 flush=True,
             )
 

@@ -35,11 +35,15 @@ def _products_below(layers: Layers) -> list[Any]:
 
 def product(layers: Layers) -> Float[Array, "d_out d_in"]:
     """Return A = W_L P_{L−1} from stored layers."""
+    if len(layers) == 1:
+        return layers[0].T
     return layers[-1].T @ _products_below(layers)[-1]
 
 
 def _products_back(layers: Layers, gradient: Any) -> list[Any]:
-    """B_1, …, B_{L−1}: what the gradient becomes on its way down."""
+    """B_1, …, B_{L−1}: what the gradient becomes on its way down; a single layer, stored transposed, has its own."""
+    if len(layers) == 1:
+        return [gradient.T]
     back = [layers[-1] @ gradient]
     for layer in reversed(layers[1:-1]):
         back.append(layer.T @ back[-1])
@@ -49,6 +53,8 @@ def _products_back(layers: Layers, gradient: Any) -> list[Any]:
 def layer_gradients(layers: Layers, gradient: Float[Array, "d_out d_in"]) -> Layers:
     """Return the gradient of every stored layer from that of the matrix."""
     below, back = _products_below(layers), _products_back(layers, gradient)
+    if len(layers) == 1:
+        return (back[0],)
     inner = [b @ p.T for b, p in zip(back[1:], below, strict=False)]
     return (back[0], *inner, below[-1] @ gradient.T)
 

@@ -7,17 +7,32 @@ The tangent kernel is K: G ↦ Σ_l out_l · G · in_l, so that inner products o
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 
-if TYPE_CHECKING:
-    from lindyn.methods.engine import KernelTerms
-    from lindyn.simulation.observables import State
+from lindyn.methods.engine import KernelTerms
+from lindyn.support import checks
 
 # steps of power iteration: a gap of 5 % between the two largest eigenvalues gives 10⁻⁴ of the largest
 _POWER_STEPS = 100
+
+
+class Seen(Protocol):
+    """What these observables read of a `State`."""
+
+    matrix: Any
+    task: Any
+    start: Any
+
+    @property
+    def known_layers(self) -> tuple[Any, ...]:
+        """The layers W_1, …, W_L."""
+
+    @property
+    def kernel(self) -> KernelTerms:
+        """The tangent kernel."""
 
 
 def kernel_inner(first: KernelTerms, second: KernelTerms, shape: tuple[int, int]) -> Any:
@@ -40,20 +55,29 @@ def kernel_inner(first: KernelTerms, second: KernelTerms, shape: tuple[int, int]
     return sum(inner(a, c, shape[0]) * inner(b, d, shape[1]) for a, b in first for c, d in second)
 
 
-def layer_singular_values(s: State) -> Any:
+def layer_singular_values(s: Seen) -> Any:
     """Return the singular values of every layer, as many as the smallest layer has, shape (layers, modes)."""
     count = min(min(layer.shape) for layer in s.known_layers)
     return jnp.stack([jnp.linalg.svd(layer, compute_uv=False)[:count] for layer in s.known_layers])
 
 
-def imbalance(s: State) -> Any:
+def require_pairs(count: int) -> None:
+    """Refuse what compares neighbouring layers where there is one layer."""
+    if not count:
+        raise checks.InvalidArgument(
+            "observables", "not compare neighbouring layers", "this network has a single layer", "leave them out"
+        )
+
+
+def imbalance(s: Seen) -> Any:
     """Return ‖W_lW_lᵀ − W_{l+1}ᵀW_{l+1}‖_F of each pair of neighbouring layers."""
     layers = s.known_layers
+    require_pairs(len(layers) - 1)
     pairs = itertools.pairwise(layers)
     return jnp.stack([jnp.linalg.norm(below @ below.T - above.T @ above) for below, above in pairs])
 
 
-def sharpness(s: State) -> Any:
+def sharpness(s: Seen) -> Any:
     """Return the largest eigenvalue of the Hessian of the cost over all layers, by power iteration.
 
     Two rounds: the first finds the eigenvalue of largest size; where that is negative, the second shifts it to zero.
@@ -90,7 +114,7 @@ def sharpness(s: State) -> Any:
     return round_from(first, shift)[1] + shift
 
 
-def ntk_distance(s: State) -> Any:
+def ntk_distance(s: Seen) -> Any:
     """Return 1 − ⟨K(t), K(0)⟩/(‖K(t)‖‖K(0)‖): how far the tangent kernel has turned."""
     start = s.start if s.start is not None else s
     now, then = s.kernel, start.kernel
@@ -111,7 +135,7 @@ def ntk_distance(s: State) -> Any:
     return 0.5 * jnp.maximum(kernel_inner(tuple(change), tuple(change), d), 0)
 
 
-def kernel_alignment(s: State) -> Any:
+def kernel_alignment(s: Seen) -> Any:
     """Return ⟨G₀, K G₀⟩/(‖K‖ ‖G₀‖²), G₀ = ∇C(0): how much of the kernel points at what is to be learned."""
     goal = s.task.gradient(jnp.zeros_like(s.matrix))
     moved = sum(_times(out, into, goal) for out, into in s.kernel)

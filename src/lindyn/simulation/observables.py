@@ -149,6 +149,7 @@ def _neighbours(layers: tuple[Any, ...]) -> list[tuple[Any, Any]]:
 
 def _by_pair(values: list[Any]) -> Any:
     """One value where there is one pair of layers, else a vector."""
+    kernels.require_pairs(len(values))
     return values[0] if len(values) == 1 else jnp.stack(values)
 
 

@@ -16,9 +16,9 @@ from lindyn.methods.flow import Flow
 from lindyn.methods.method import Method, Problem, System
 from lindyn.methods.rates import StabilityWarning
 from lindyn.networks.network import Network
+from lindyn.simulation.cut_off import without_cut_off
 from lindyn.simulation.observables import Observable, Wanted, resolve
 from lindyn.simulation.recording import Run
-from lindyn.simulation.refinement import without_cut_off
 from lindyn.simulation.sequences import in_turn
 from lindyn.simulation.trajectory import Origin, Trajectory
 from lindyn.solutions.solution import Reason
