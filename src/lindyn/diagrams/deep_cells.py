@@ -68,19 +68,26 @@ def deep_published_rate(tau: Any, *, top: float, size: float, bound: Any, depth:
 
 
 @jax.jit
-def _watch(errors: Any) -> Watch:
+def _watch(errors: Any, unit: Any) -> Watch:
     """Let the stopping rules go through (steps, cells) train and test errors."""
 
     def step(carry: tuple[Any, Watch], now: Any) -> tuple[tuple[Any, Watch], None]:
         number, watch = carry
-        return (number + 1, note(watch, number, *now)[0]), None
+        return (number + 1, note(watch, number, *now, unit)[0]), None
 
-    first = (jnp.ones((), jnp.int32), begin(errors[0][0], errors[1][0]))
+    first = (jnp.ones((), jnp.int32), begin(errors[0][0], errors[1][0], unit))
     return lax.scan(step, first, (errors[0][1:], errors[1][1:]))[0][1]
 
 
 def follow_deep_modes(
-    modes: ModeSpectrum, depth: int, tau: np.ndarray, rate: np.ndarray, n0: np.ndarray, *, steps: int
+    modes: ModeSpectrum,
+    depth: int,
+    tau: np.ndarray,
+    rate: np.ndarray,
+    n0: np.ndarray,
+    *,
+    steps: int,
+    unit: float = 1.0,
 ) -> Watch:
     """Follow deep mode curves at t = η·step until the published rules end them, for many cells.
 
@@ -91,6 +98,7 @@ def follow_deep_modes(
         rate: learning rates, (cells,).
         n0: variances of an entry of A(0), (cells,), which decay as the lazy kernel has it.
         steps: largest number of steps.
+        unit: square of the signal's scale, in which the thresholds of the rules are measured.
 
     Returns:
         The last watch of every cell, as NumPy arrays.
@@ -104,7 +112,7 @@ def follow_deep_modes(
         times = rate[block, None] * np.arange(steps + 1)
         errors = deep_errors(modes, depth, tau[block, None], times, n0[block, None])
         with working_precision(np.float64):
-            ends.append(_watch((jnp.asarray(errors[0].T), jnp.asarray(errors[1].T))))
+            ends.append(_watch((jnp.asarray(errors[0].T), jnp.asarray(errors[1].T)), jnp.asarray(unit)))
     return Watch(*(np.concatenate([np.asarray(e) for e in fields]) for fields in zip(*ends, strict=True)))
 
 
