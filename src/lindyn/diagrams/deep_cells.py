@@ -73,7 +73,7 @@ def _watch(errors: Any, unit: Any) -> Watch:
 
     def step(carry: tuple[Any, Watch], now: Any) -> tuple[tuple[Any, Watch], None]:
         number, watch = carry
-        return (number + 1, note(watch, number, *now, unit)[0]), None
+        return (number + 1, note(watch, number, now[0], now[1], unit)[0]), None
 
     first = (jnp.ones((), jnp.int32), begin(errors[0][0], errors[1][0], unit))
     return lax.scan(step, first, (errors[0][1:], errors[1][1:]))[0][1]
