@@ -199,6 +199,8 @@ class Dynamics(Value, eqx.Module):
         """Say which part of the motion was changed by a class below the one that `name` is from, if any."""
         order = type(self).__mro__
         source = self._origin(name)
+        if source is Dynamics:  # what the base class says holds of any motion
+            return None
         for part in _MOTION:
             changer = self._origin(part)
             if order.index(changer) < order.index(source):

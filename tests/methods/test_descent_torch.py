@@ -245,8 +245,9 @@ def test_gradients_of_the_costs(shape, name):
 def test_descent_on_the_other_costs(shape, name):
     task, loss = other_costs(shape)[name]
     w1, w2 = layers(shape, width=40)
-    run = simulate(ld.TwoLayer.from_weights(w1, w2), task, ld.GradientDescent(learning_rate=RATE, steps=STEPS))
-    assert_equal_runs(run, *train(w1, w2, loss, lambda p: torch.optim.SGD(p, lr=RATE), STEPS))
+    rate = RATE / 4 if name == "few-samples" else RATE  # whose solution is large: a lower stability bound
+    run = simulate(ld.TwoLayer.from_weights(w1, w2), task, ld.GradientDescent(learning_rate=rate, steps=STEPS))
+    assert_equal_runs(run, *train(w1, w2, loss, lambda p: torch.optim.SGD(p, lr=rate), STEPS))
 
 
 def test_weights_of_torch_layers_are_taken_as_they_are():

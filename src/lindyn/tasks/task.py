@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 
 from lindyn.support import checks
 from lindyn.support.precision import working_precision
+from lindyn.support.programs import on_device, run_compiled
 from lindyn.support.randomness import stream
 from lindyn.support.values import Value
 
@@ -103,7 +104,7 @@ class Task(Value, eqx.Module):
         """Return the largest eigenvalue of the Hessian of C (an estimate at A = 0 for a custom cost)."""
         zero = np.zeros(self.shape, self.dtype)
         with working_precision(self.dtype):
-            return float(_largest_curvature(self, jnp.asarray(zero)))
+            return float(run_compiled(_largest_curvature, on_device(self, np.dtype(self.dtype)), jnp.asarray(zero)))
 
     def reference(self) -> Float[np.ndarray, "d_out d_in"]:
         """Return the matrix to be learned: the signal where it is known, else −∇C(0)/curvature."""
@@ -121,7 +122,6 @@ class Task(Value, eqx.Module):
         return float(np.linalg.norm(self.reference(), 2))
 
 
-@jax.jit
 def _largest_curvature(task: Any, at: Any) -> Any:
     """Power iteration on the Hessian-vector product."""
     direction = jnp.asarray(stream("key", 0, "curvature").standard_normal(at.shape), at.dtype)
