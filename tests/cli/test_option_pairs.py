@@ -10,6 +10,7 @@ import itertools
 import json
 import re
 import shutil
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -68,6 +69,7 @@ VALUES = {
         "sort": "m1", "json": None, "csv": None, "out": "{tmp}/out",
         "vectors": None, "force": None,
     },
+    "explore": {"out": "{tmp}/out.html", "serve": None, "port": "8123", "no-browser": None, "force": None},
     "reproduce": {
         "claim": "converges", "all": None, "full": None, "json": None, "out": "{tmp}/out", "force": None,
     },
@@ -101,6 +103,7 @@ FILLERS = {
     ],
     "inspect": [],
     "reproduce": [],
+    "explore": [],
 }  # fmt: skip
 
 
@@ -180,6 +183,22 @@ def stand_ins(model, monkeypatch):
             paper=paper, passed=True, plot=lambda: None, to_dict=lambda: numbers, to_json=lambda: json.dumps(numbers)
         )
 
+    class Server:
+        def __init__(self, port):
+            self.address = f"http://127.0.0.1:{port}/"
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return None
+
+        def serve_forever(self):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("lindyn.explorer.server.Explorer", Server)
+    monkeypatch.setattr("lindyn.explorer.write_page", lambda path: path.write_text("page") and path)
+    monkeypatch.setattr("webbrowser.open", lambda address: sys.stdout.write(f"opens {address}\n"))
     monkeypatch.setattr("lindyn.papers.reproduce", reproduce)
     monkeypatch.setattr("lindyn.simulation.simulate", simulate)
     monkeypatch.setattr("lindyn.diagrams.phase_diagram", phase_diagram)
@@ -248,10 +267,11 @@ def result_of(command, chosen, files, folder, *, exists=False):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     if exists:
-        for name in ("out", "out.csv", "other.csv", "demo"):
-            (folder / name).touch() if "cells" in chosen else (folder / name).mkdir()
+        for name in ("out", "out.html", "out.csv", "other.csv", "demo"):
+            is_file = "cells" in chosen or name.endswith(".html")
+            (folder / name).touch() if is_file else (folder / name).mkdir()
     line = [word.format(tmp=folder, **{"in": files}) for word in line_of(command, chosen)]
-    if command not in ("inspect",) and "json" not in chosen and "most" not in chosen and "cells" not in chosen:
+    if command not in ("inspect", "explore") and not {"json", "most", "cells"} & {*chosen}:
         line.append("--json")
     done = lindyn(*line)
     assert done.returncode in (0, 2), (line, done.stderr)

@@ -105,7 +105,7 @@ def test_the_command_lists_and_runs(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        (["--claim", "x"], "--claim must come with a paper"),
+        (["--claim", "x"], "--claim must be left out, but it has no meaning without a paper"),
         (["tu2024", "--all"], "--all must be given instead of a paper"),
         (["--all", "--claim", "x"], "--claim must come with one paper"),
         (["nobody1999"], "must be one of"),

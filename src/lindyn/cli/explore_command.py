@@ -27,7 +27,7 @@ def explore(
         bool, typer.Option("--serve", help="Put exact descent behind the page, until Ctrl-C; loopback only.")
     ] = False,
     port: Annotated[int, typer.Option(help="Port for --serve; a free one at 0.", min=0, max=65535)] = 0,
-    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Say where the page is, and open nothing.")] = False,
     force: o.Force = False,
 ) -> None:
     """Open the explorer: a static page, made of the library's own formulas, that needs no server and no network."""
@@ -44,17 +44,17 @@ def explore(
     if out is None:
         o.idle(given, ("force",), "without `out`")
     else:
-        o.idle(given, ("browser",), "with `out`")
+        o.idle(given, ("no_browser",), "with `out`")
         if out.exists() and not force:
             raise InvalidArgument("out", "be a file that does not exist yet", f"{out} does", "pass `force`")
         output.say(f"Wrote {write_page(out)}")
         return
     if serve:
-        _serve(port, browser)
+        _serve(port, not no_browser)
         return
     path = write_page(Path(tempfile.gettempdir()) / "lindyn-explorer.html")
     output.say(f"The page is {path}")
-    if browser:
+    if not no_browser:
         webbrowser.open(path.as_uri())
 
 

@@ -89,7 +89,7 @@ def mode_curve(singular_value: Any, threshold: Any, time: Any, *, start: Any = N
         >>> mode_curve([0.5, 2.0], 100.0, [0.0, float("inf")]).tolist()  # t = 0 and t → ∞
         [0.0, 2.0]
         >>> mode_curve(1.0, 0.1, [0.0, 1.0, float("inf")], start=-0.5).round(4).tolist()
-        [-0.5, -0.028, 1.0]
+        [-0.5, 0.0011, 1.0]
     """
     given = (singular_value, threshold, time) if start is None else (singular_value, threshold, time, start)
     xp, values = arrays(*given)
