@@ -296,6 +296,7 @@ def kohya_cases():
     value = {q: dense(A, B, 0.25)}
     yield "kohya", case(plain, value, layout="kohya")
     yield "kohya, α in half precision", case(plain | {f"{q}.alpha": np.float16(1.0)}, value)
+    yield "kohya, α an integer", case(plain | {f"{q}.alpha": np.int64(1)}, value)
     yield "kohya, α of one entry", case(plain | {f"{q}.alpha": np.ones(1, np.float32)}, value)
     yield (
         "kohya text encoder",
@@ -413,6 +414,12 @@ def refused_cases():
     yield "quantised factors", Case(eight, lora(), failures={Q: "as quantised tensors are"})
     yield "enable_lora of PEFT 0.2", Case(PLAIN, lora(enable_lora=[True, False, True]), refusal="enable_lora")
     yield "QA-LoRA", Case(PLAIN, lora(use_qalora=True), refusal="QA-LoRA pools groups of inputs")
+    yield "targets that are no list", Case(PLAIN, lora(target_parameters=5), refusal="be a list of names")
+    outside = {"weight_map": dict.fromkeys(PLAIN, "../elsewhere.safetensors")}
+    yield "an index that leads out of its folder", Case(
+        PLAIN, lora(), refusal="'../elsewhere.safetensors'", file="m.safetensors",
+        beside={"adapter_model.safetensors.index.json": json.dumps(outside)},
+    )  # fmt: skip
     yield "α zero", Case(PLAIN, lora(lora_alpha=0), refusal="must not be 0")
     yield "use_rslora neither true nor false", Case(PLAIN, lora(use_rslora="perhaps"), refusal="be true or false")
     slow = {f"{PEFT}{'a' * 60}b.lora_A.weight": A, f"{PEFT}{'a' * 60}b.lora_B.weight": B}

@@ -321,7 +321,7 @@ REFUSED = [
     (with_config('{"r": 4, "lora_alpha": 8, "alpha_pattern": {"(": 1}}'), (), "must map regular expressions"),
     (adapter, ("--start", "nowhere"), "--start must be a file or folder that exists"),
     (with_config('{"r": 4, "lora_alpha": 8, "kasa_config": {"beta": 1}}'), (), "KaSA trains a diagonal"),
-    (as_checkpoint, (), "holds no LoRA tensors, but 'dec.weight', 'enc.weight', 'odd.weight'; name the factors"),
+    (as_checkpoint, (), "holds no LoRA tensors, only 'dec.weight', 'enc.weight', 'odd.weight'; name the factors"),
     (as_checkpoint, ("--pair", "first=encoder.weight,second=dec.weight"), "nothing is named 'encoder.weight'"),
     (as_checkpoint, ("--pair", "first=enc.weight,second=decoder.weight"), "hold a tensor 'decoder.weight'"),
     (as_checkpoint, ("--pair", "first=enc.weight,second=odd.weight"), "The second factor must have 3 columns"),

@@ -82,7 +82,7 @@ class AdapterConfig:
             rank_pattern=_patterns(content, "rank_pattern"),
             alpha_pattern=_patterns(content, "alpha_pattern"),
             law=start_law(content.get("init_lora_weights", True)),
-            target_parameters=tuple(map(str, content.get("target_parameters") or ())),
+            target_parameters=_targets(content.get("target_parameters")),
             notes=_notes(content),
         )
 
@@ -189,6 +189,12 @@ def _alpha(name: str, value: Any) -> float:
     return alpha
 
 
+def _targets(value: Any) -> tuple[str, ...]:
+    if value is None or (isinstance(value, list | tuple | set) and all(isinstance(name, str) for name in value)):
+        return tuple(value or ())
+    raise checks.InvalidArgument("target_parameters", "be a list of names", f"it is {checks.shown(value)}")
+
+
 def _notes(content: dict[str, Any]) -> tuple[str, ...]:
     notes = [text for name, text in _NOTES.items() if _is_set(content, name)]
     dropout = checks.number("lora_dropout", content.get("lora_dropout") or 0.0, at_least=0)
@@ -202,12 +208,14 @@ def _notes(content: dict[str, Any]) -> tuple[str, ...]:
 def _patterns(content: dict[str, Any], name: str) -> dict[str, Any]:
     """Return a mapping of regular expressions, or refuse what is none."""
     patterns = content.get(name) or {}
+    if not isinstance(patterns, dict):
+        raise checks.InvalidArgument(name, "map regular expressions to numbers", f"it is {checks.shown(patterns)}")
     try:
         for pattern, _ in patterns.items():
             if not re.fullmatch(r"[\w.]+", pattern):
                 re.compile(pattern)
                 regex.compile(pattern)
-    except (AttributeError, TypeError, re.error, regex.error, RecursionError, OverflowError) as error:
+    except (TypeError, re.error, regex.error, RecursionError, OverflowError) as error:
         raise checks.InvalidArgument(name, "map regular expressions to numbers", checks.one_line(error)) from error
     return dict(patterns)
 

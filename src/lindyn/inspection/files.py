@@ -52,6 +52,11 @@ class TensorFiles:
             shards = content.get("weight_map")
             if not isinstance(shards, dict):
                 raise checks.InvalidArgument("source", "be an index with a weight_map", f"{path} has none")
+            outside = [shard for shard in shards.values() if Path(str(shard)).name != str(shard)]
+            if outside:
+                raise checks.InvalidArgument(
+                    "source", "be an index of files beside it", f"it names {checks.shown(outside[0])}"
+                )
             self._where = {name: path.parent / str(shard) for name, shard in shards.items()}
         else:
             self._where = dict.fromkeys(self._open(path).keys(), path)
@@ -110,6 +115,17 @@ class TensorFiles:
                 "source", f"hold what is asked of '{name}'", f"reading it failed: {checks.one_line(error)}"
             ) from error
 
+    def number(self, name: str) -> float:
+        """Return the one number of a tensor, of any type: kohya's files hold α as a float or as an integer.
+
+        Raises:
+            InvalidArgument: no such tensor, or one of several numbers.
+        """
+        shape = self.shape(name)
+        if any(n != 1 for n in shape):
+            raise checks.InvalidArgument("source", f"hold one number as '{name}'", f"its shape is {shape}")
+        return float(np.asarray(self._open(self._where[name]).get_tensor(name)).reshape(-1)[0])
+
     def whole(self, name: str) -> np.ndarray:
         """Return a tensor that several pairs share, such as stacked experts; the last two are kept."""
         if name not in self._kept:
@@ -162,7 +178,8 @@ def refuse_foreign(path: Path) -> None:
         if not path.exists():
             raise checks.InvalidArgument("source", "be a file or folder that exists", f"there is no {path}")
         if not path.is_file():
-            raise checks.InvalidArgument("source", "be a file or a folder", f"{path} is a pipe, a socket or a device")
+            kind = "folder" if path.is_dir() else "pipe, a socket or a device"
+            raise checks.InvalidArgument("source", "be a file or a folder", f"{path} is a {kind}")
         with path.open("rb") as file:
             head = file.read(32)
     except OSError as error:

@@ -81,7 +81,7 @@ def inspect(
         ((6, 6), [4.0, 4.0, 4.0, 4.0], 4)
     """
     began = time.perf_counter()
-    specs: list[PairSpec] = [] if pair is None else [pair] if _is_one(pair) else list(pair)  # type: ignore[list-item]
+    specs = _specs(pair)
     if scale is not None:
         scale = checks.number("scale", scale, above=0)
     reading = _read(source, "source", specs, scale)
@@ -112,6 +112,14 @@ class _Compared(NamedTuple):
 
     start: tuple[Pair | None] | None
     against: tuple[Pair | None] | None
+
+
+def _specs(pair: Any) -> list[PairSpec]:
+    if pair is None:
+        return []
+    if not isinstance(pair, str | Sequence):
+        raise checks.InvalidArgument("pair", "read first=NAME,second=NAME", f"it is {checks.shown(pair)}")
+    return [pair] if _is_one(pair) else list(pair)  # type: ignore[list-item]
 
 
 def _is_one(pair: Any) -> bool:

@@ -21,15 +21,17 @@ def locate(source: str | Path) -> Path:
     Raises:
         InvalidArgument: there is none; the sentence lists what is there instead.
     """
-    path = Path(source).expanduser()
     try:
+        path = Path(source).expanduser()
+        if not str(source):
+            raise checks.InvalidArgument("source", "be a file or folder", "it is empty")
         if not path.exists():
             path = _downloaded(str(source), path)
         if path.is_dir():
             return _in_folder(path)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no user of that name after ~
         raise checks.InvalidArgument(
-            "source", "be a file or folder that can be read", f"looking at it failed: {checks.one_line(error)}"
+            "source", "be a file or folder that can be read", f"looking at it failed: {checks.one_line(error)[:200]}"
         ) from error
     if path.suffix == ".json" and not path.name.endswith(".index.json"):
         raise checks.InvalidArgument(

@@ -48,7 +48,7 @@ class Diffusers(Format):
             return Scaling(config.scale_of(module), config.alpha_of(module))
         alpha = _alpha_name(names)
         if alpha in source.files:
-            return alpha_over_rank(source.files.read(alpha).reshape(-1)[0], rank)
+            return alpha_over_rank(source.files.number(alpha), rank)
         return Scaling(1.0)
 
     def start(self, source: AdapterSource, names: FactorNames) -> str | None:

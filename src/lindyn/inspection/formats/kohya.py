@@ -26,7 +26,7 @@ class Kohya(Format):
         alpha = f"{names.module}.alpha"
         if alpha not in source.files:
             return Scaling(1.0)
-        return alpha_over_rank(source.files.read(alpha).reshape(-1)[0], rank)
+        return alpha_over_rank(source.files.number(alpha), rank)
 
     def notes(self, source: AdapterSource, names: FactorNames) -> tuple[str, ...]:
         """Say where α is missing."""

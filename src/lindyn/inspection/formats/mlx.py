@@ -57,7 +57,9 @@ class Mlx(Format):
         first, second = source.files.shape(names.first), source.files.shape(names.second)
         module = plain_name(names.module)
         if len(first) == len(second) == 2:
-            plain = arrange(first[::-1], second[::-1], module, rank=self._parameters(source).get("rank"))
+            rank = self._parameters(source).get("rank")
+            rank = None if rank is None else checks.integer("rank", rank, at_least=1)
+            plain = arrange(first[::-1], second[::-1], module, rank=rank)
             return module, Arrangement("transposed", plain.rank)
         return module, arrange(first, second, module)
 

@@ -46,6 +46,6 @@ def read_adapter(path: Path, scale: float | None) -> Reading:
         )  # fmt: skip
     raise checks.InvalidArgument(
         "source", "be a LoRA adapter, or come with `pair`",
-        f"{path.name} holds no LoRA tensors, but {some(files.names)}",
+        f"{path.name} holds no LoRA tensors, only {some(files.names)}",
         "name the factors, as in first=encoder.weight,second=decoder.weight",
     )  # fmt: skip
