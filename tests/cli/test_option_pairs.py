@@ -53,7 +53,8 @@ VALUES = {
     "advise": {
         "dim": "70", "rows": "50", "columns": "80", "rank": "3", "singular-values": "90,50",
         "target": "{in}/target.npy", "gradient": "{in}/gradient.npy", "noise": "0.5", "scale": "2", "width": "70000",
-        "optimizer": "sgd", "momentum": "0.5", "curvature": "0.5", "learning-rate": "0.0005", "steps": "50",
+        "optimizer": "sgd", "momentum": "0.5", "curvature": "0.5", "loss": "mse",
+        "learning-rate": "0.0005", "steps": "50",
         "json": None, "out": "{tmp}/out", "force": None,
     },
     "phase-diagram": {

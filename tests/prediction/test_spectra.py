@@ -11,6 +11,7 @@ import lindyn as ld
 from lindyn.networks.laws import exponents
 from lindyn.prediction.large_d import predict, predict_cells
 from lindyn.prediction.spectra import SpikedSpectrum, mean_signal_spectrum
+from lindyn.prediction.validity import ValidityWarning
 
 LOG = np.genfromtxt(Path(__file__).parents[1] / "data" / "figure2_rows.csv", delimiter=",", names=True)
 CELLS = sorted({(float(a), float(b)) for a, b in zip(LOG["variance_exponent"], LOG["width_exponent"], strict=True)})
@@ -152,6 +153,7 @@ def test_exact_simulation_agrees_with_the_published_log():
     assert np.mean(relative) <= 0.03
 
 
+@pytest.mark.filterwarnings("ignore::lindyn.prediction.validity.ValidityWarning")  # cells of every width
 def test_cells_are_the_curves_of_single_predictions():
     rng = np.random.default_rng(0)
     cells = np.stack([rng.uniform(-2.5, -0.5, 40), rng.uniform(0, 2.8, 40), rng.integers(0, 300, 40)], axis=1)
@@ -177,7 +179,8 @@ def test_prediction_covers_any_size_and_says_where_it_leaves_the_theory():
     run = predict(10**9, exponents(10**9, variance_exponent=-1.5, width_exponent=2.0), rank=5, steps=10)
     assert run["test_error"].shape == (11,)
     assert not any("outside the theory" in note for note in run.info.notes)
-    narrow = predict(100, exponents(100, variance_exponent=-0.5, width_exponent=0.5), rank=5, steps=10)
+    with pytest.warns(ValidityWarning, match="more than 10%"):
+        narrow = predict(100, exponents(100, variance_exponent=-0.5, width_exponent=0.5), rank=5, steps=10)
     assert any("outside the theory" in note for note in narrow.info.notes)
 
 

@@ -23,6 +23,7 @@ from lindyn.advice.theory import (
     trade_off,
 )
 from lindyn.prediction.estimation import estimate_spectrum
+from lindyn.prediction.losses import curvature_of, no_scale
 from lindyn.prediction.regimes import phase_of
 from lindyn.prediction.spectra import SpikedSpectrum, mean_signal_spectrum
 from lindyn.support import checks
@@ -48,7 +49,8 @@ def advise(
     width: int | None = None,
     optimizer: str = "gd",
     momentum: float = 0.0,
-    curvature: float = 1.0,
+    loss: Any = None,
+    curvature: float | None = None,
     learning_rate: float | Sequence[float] | None = None,
     steps: int = 750,
 ) -> Advice | AdamAdvice:
@@ -71,7 +73,8 @@ def advise(
         optimizer: "gd" or "sgd"; or "adam", "adamw" for a LoRA pair, of which only a bound is known (2.10): until
             which step it must still be lazy, and from when it can have turned.
         momentum: heavy-ball momentum μ, counted as the rate η/(1 − μ).
-        curvature: κ of the cost ½κ‖A − T‖_F²; for the mean of squared errors per entry it is 2/(d_out d_in).
+        loss: "mse" or a `torch.nn.MSELoss`: the cost ‖A − T‖_F²/d_out of whitened inputs, κ = 2/d_out.
+        curvature: κ of the cost ½κ‖A − T‖_F², instead; 1 if both are left out.
         learning_rate: η to keep to; left out, a tenth of the stability bound. With Adam also one for each step.
         steps: largest number of steps.
 
@@ -109,7 +112,7 @@ def advise(
     mu = checks.number("momentum", momentum)
     if not 0 <= mu < 1:
         raise checks.InvalidArgument("momentum", "lie in [0, 1)", f"it is {mu:g}")
-    kappa = checks.number("curvature", curvature, above=0)
+    kappa = curvature_of(loss, curvature, _outputs(shape, target, gradient))
     budget = checks.integer("steps", steps, at_least=1)
     spectrum, noise_is, notes = _spectrum(shape, rank, singular_values, target, gradient, noise, scale, kappa)
     w = None if width is None else checks.integer("width", width, at_least=1)
@@ -131,6 +134,14 @@ def advise(
         gain = f"training lowers the error of predicting zero by less than {_LEAST_GAIN:.0%}"
         raise _hidden(target, gradient, gain)
     return _advice(theory, found, given, budget, narrow, optimizer, mu, kappa, noise_is, notes)
+
+
+def _outputs(shape: Any, target: Any, gradient: Any) -> int | None:
+    """Number of outputs: rows of the matrix."""
+    if shape is not None:
+        return checks.matrix_shape("shape", shape)[0]
+    matrix = target if target is not None else gradient
+    return None if matrix is None else len(matrix)
 
 
 def _hidden(target: Any, gradient: Any, but: str) -> checks.InvalidArgument:
@@ -181,6 +192,8 @@ def _spectrum(
             "be the only one of rank, singular_values, target and gradient",
             f"{', '.join(given)} are given",
         )
+    if given[0] != "rank":
+        no_scale(scale, given[0])
     if target is None and gradient is None:
         if shape is None:
             raise checks.InvalidArgument("shape", "be given with a rank or singular values", "it is not")

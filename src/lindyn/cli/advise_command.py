@@ -18,7 +18,7 @@ EXAMPLES = (
     "lindyn advise --target observed.npy --width 1000 --out advice",
     "lindyn advise --rows 512 --columns 768 --rank 3 --width 8",
     "lindyn advise --dim 4096 --width 16 --optimizer adamw --learning-rate 2e-4 --steps 300",
-    "lindyn advise --gradient gradient.npy --width 16 --curvature 2e-4 --json",
+    "lindyn advise --gradient gradient.npy --width 16 --loss mse --json",
 )
 
 
@@ -53,12 +53,16 @@ def advise(
         str, typer.Option(help="gd or sgd; adam, adamw: the clock of a LoRA pair.", rich_help_panel=o.RUN)
     ] = "gd",
     momentum: Annotated[float, typer.Option(help="Heavy-ball momentum.", rich_help_panel=o.RUN)] = 0.0,
+    loss: Annotated[
+        str | None,
+        typer.Option(help="mse: the mean over samples and outputs, as nn.MSELoss.", rich_help_panel=o.RUN),
+    ] = None,
     curvature: Annotated[
-        float,
+        float | None,
         typer.Option(
-            help="κ of the cost ½κ‖A − T‖²; 2/(d_out d_in) for the mean of squared errors.", rich_help_panel=o.RUN
+            help="κ of the cost ½κ‖A − T‖² instead; nn.MSELoss has 2/d_out. Default: 1.", rich_help_panel=o.RUN
         ),
-    ] = 1.0,
+    ] = None,
     learning_rate: Annotated[
         float | None,
         typer.Option(help="Keep to this rate. Default: a tenth of the stability bound.", rich_help_panel=o.RUN),
@@ -90,6 +94,7 @@ def advise(
         width=width,  # type: ignore[arg-type]
         optimizer=optimizer,
         momentum=momentum,
+        loss=loss,
         curvature=curvature,
         learning_rate=learning_rate,
         steps=steps,

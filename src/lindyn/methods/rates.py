@@ -7,8 +7,10 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from lindyn.solutions.step_sizes import published_rate, unstable_above
+from lindyn.solutions.step_sizes import StabilityWarning, published_rate, unstable_above
 from lindyn.support import checks
+
+__all__ = ["LearningRate", "StabilityWarning", "published_learning_rate", "stability_bound"]
 
 LearningRate = float | Literal["auto", "figure1"]
 
@@ -47,10 +49,6 @@ class Learned(Protocol):
 
     def minimiser(self) -> np.ndarray:
         """The matrix at which training ends."""
-
-
-class StabilityWarning(UserWarning):
-    """The learning rate exceeds the stability bound; the message carries both."""
 
 
 def stability_bound(system: Moving, task: Learned, *, momentum: float = 0.0, nesterov: bool = False) -> float:

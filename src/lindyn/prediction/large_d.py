@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
 
 from lindyn.networks.laws import Parametrization
-from lindyn.prediction.spectra import SpikedSpectrum, mean_signal_spectrum
+from lindyn.prediction.losses import no_scale
+from lindyn.prediction.spectra import ModeSpectrum, SpikedSpectrum, mean_signal_spectrum, noisy_top
+from lindyn.prediction.validity import (
+    MOST_STEPS,
+    SMALL_STEPS,
+    USABLE,
+    Descent,
+    Setting,
+    ValidityWarning,
+    cells_error,
+    descend,
+    diverges_at,
+    error_estimate,
+    follow,
+)
 from lindyn.simulation.trajectory import Trajectory, Variable
-from lindyn.solutions.step_sizes import figure2_rate, gaussian_gram, published_rate, stability_limit
+from lindyn.solutions.step_sizes import StabilityWarning, figure2_rate, gaussian_gram, published_rate, stability_limit
 from lindyn.support import checks
 from lindyn.support.labels import OF_STATES
 from lindyn.support.provenance import Provenance
@@ -30,8 +45,10 @@ def predict(
 ) -> Trajectory:
     """Predict the errors of training a wide network on a signal in noise, without a matrix: any d, at once.
 
-    Uses the large-d spectra and the mode curve at flow time t = η·step. Valid for w ≫ d and large d; a start that is
-    not small (σ⁴w ≥ 0.1) is treated by its lazy decay, and the trajectory notes it.
+    Uses the large-d spectra and the mode curve at flow time t = η·step; above a tenth of the stability bound, where
+    descent leaves its flow, the steps themselves at infinite width. A start A(0) that is not small enters by its lazy
+    decay. "error_estimate" says how far the test error of one run can be from the curve, for finite width, finite d,
+    A(0) and the step (see `lindyn.prediction.validity` and docs/validity.md).
 
     Args:
         shape: (d_out, d_in), or d; 10⁹ is answered at once.
@@ -45,10 +62,15 @@ def predict(
         save_every: record every so many steps.
 
     Returns:
-        A trajectory of "train_error", "test_error", "stable_rank" and "signal_modes" (learned strength of each).
+        A trajectory of "train_error", "test_error", "error_estimate", "stable_rank" and "signal_modes" (learned
+        strength of each). Where descent diverges, it ends there and its status says so.
 
     Raises:
         InvalidArgument: arguments that cannot be used.
+
+    Warns:
+        StabilityWarning: the learning rate is above the stability bound.
+        ValidityWarning: one run can be further from the smallest test error than a tenth of that of predicting zero.
 
     References:
         theory section 5.
@@ -61,6 +83,10 @@ def predict(
         0.051
     """
     d_out, d_in = checks.matrix_shape("shape", shape)
+    if not isinstance(law, Parametrization):
+        raise checks.InvalidArgument(
+            "law", "be a law of the start, such as lindyn.laws.standard(width=1000, variance=1e-4)", f"it is {law!r}"
+        )
     spectrum = _spectrum_of((d_out, d_in), rank, singular_values, noise, scale)
     steps = checks.integer("steps", steps, at_least=0)
     every = checks.integer("save_every", save_every, at_least=1)
@@ -79,23 +105,30 @@ def predict(
         rate, why = published_rate(learning_rate, threshold=tau, top=top, size=size, bound=bound, unit=law.clock)
     else:
         rate, why = checks.number("learning_rate", learning_rate, above=0), "given"
-    times = rate * law.clock * chosen
     n0 = (deviations[0] * deviations[1]) ** 2 * law.width
-    notes = [f"learning rate {rate:.6g}: {why}; bound of stability {bound:.4g}"]
+    notes = [f"learning rate {rate:.6g}: {why}; stability bound {bound:.4g}"]
     if n0 >= 0.1:
         notes.append(f"σ⁴w = {n0:.3g}: A(0) is not small; its lazy decay is included, exact only where τ ≫ s")
     if law.width < max(d_out, d_in):
         notes.append(f"width {law.width:,} is below d = {max(d_out, d_in):,}: outside the theory, which needs w ≫ d")
-    curves = spectrum.curves(tau, times, start_variance=n0)
+    setting = Setting(tau, rate * law.clock, n0)
+    curves, how = _curves(spectrum, setting, chosen)
+    last, status = _ending(curves["train_error"], chosen, rate, bound)
+    run, steps_error = Descent(*(part[:last] for part in curves.pop("run"))), curves.pop("steps_error")[:last]
+    curves = {name: values[:last] for name, values in curves.items()}
+    curves["error_estimate"] = error_estimate(spectrum, law.width, rate / bound, run) + steps_error
+    told, poor = _accuracy(curves, spectrum)
+    if poor and status == "completed":
+        warnings.warn(f"Prediction of a {told}.", ValidityWarning, stacklevel=2)
     dims: dict[str, tuple[str, ...]] = {
-        "train_error": (), "test_error": (), "stable_rank": (), "signal_modes": ("signal_mode",)
+        "train_error": (), "test_error": (), "error_estimate": (), "stable_rank": (), "signal_modes": ("signal_mode",)
     }  # fmt: skip
     variables = {name: Variable(dims[name], *OF_STATES[name]) for name in dims}
     info = Provenance(
         dynamics=f"network of width {law.width:,}",
         law=f"{law.name}, {law.distribution} weights",
         method="large-d theory",
-        why="mode curve (3.2) on the spiked spectrum (section 5), no matrices",
+        why=f"{how} on the {'spiked spectrum (section 5)' if spectrum.separate else 'spectrum (5.1)'}, no matrices",
         task="SpikedMatrix",
         shape=(d_out, d_in),
         threshold=float(tau),
@@ -103,10 +136,74 @@ def predict(
         state_bytes=sum(v.nbytes for v in curves.values()),
         learning_rate=rate,
         stability_bound=float(bound),
-        notes=tuple(notes),
+        notes=(*notes, told),
         sources=("tu2024mixed", "benaych2012singular", "gavish2014optimal"),
+        status=status,
     )
-    return Trajectory(times, chosen, curves, variables, info)
+    return Trajectory(
+        setting.rate * chosen[:last], chosen[:last], {name: curves[name] for name in dims}, variables, info
+    )
+
+
+def _curves(spectrum: SpikedSpectrum, setting: Setting, steps: np.ndarray) -> tuple[dict[str, Any], str]:
+    """Return the curves, the motion of the modes behind them, and what the step makes of the test error."""
+    modes = spectrum.modes
+    share = setting.rate * math.hypot(modes.top, setting.threshold)
+    curves: dict[str, Any] = spectrum.curves(
+        setting.threshold, setting.rate * steps, start_variance=setting.start_variance
+    )
+    if share <= SMALL_STEPS * (1 + 1e-9):
+        if steps[-1] > MOST_STEPS:  # the flow lags by the share of half a step of its fastest mode
+            late = spectrum.curves(
+                setting.threshold, setting.rate * steps * (1 - 0.5 * share), start_variance=setting.start_variance
+            )
+            return {**curves, "run": follow(modes, setting, steps),
+                    "steps_error": np.abs(late["test_error"] - curves["test_error"])}, "mode curve (3.2)"  # fmt: skip
+        run = descend(modes, setting, steps)
+        return {**curves, "run": run, "steps_error": np.abs(run.test_error - curves["test_error"])}, "mode curve (3.2)"
+    run = descend(modes, setting, steps)
+    with np.errstate(over="ignore", invalid="ignore"):  # cut off where descent diverges
+        power = run.learned**2 @ modes.counts + float(np.prod(modes.shape, dtype=float)) * run.residue
+        top = noisy_top(run.learned[:, np.argmax(modes.values)], run.residue, modes.shape)
+        curves |= {"train_error": run.train_error, "test_error": run.test_error, "stable_rank": power / top**2}
+        curves["signal_modes"] = _at_outliers(spectrum, setting, steps)
+    return {
+        **curves,
+        "run": run,
+        "steps_error": np.zeros(steps.size),
+    }, "steps of descent at infinite width, whose modes are independent,"
+
+
+def _at_outliers(spectrum: SpikedSpectrum, setting: Setting, steps: np.ndarray) -> np.ndarray:
+    shown = np.where(spectrum.overlaps > 0, spectrum.outliers, 0.0)
+    alone = ModeSpectrum(spectrum.shape, shown, np.ones(shown.size), shown, 0.0, float(shown[0]))
+    return descend(alone, setting, steps).learned
+
+
+def _ending(train: np.ndarray, steps: np.ndarray, rate: float, bound: float) -> tuple[int, str]:
+    """Return how many records there are, and how the run ended; warn above the stability bound."""
+    if rate <= bound:
+        return train.size, "completed"
+    what = f"learning rate {rate:.4g} is above the stability bound {bound:.4g}"
+    warnings.warn(f"{what[0].upper()}{what[1:]}: descent diverges.", StabilityWarning, stacklevel=3)
+    bad = diverges_at(train)
+    if bad is None:
+        return train.size, f"diverged: {what}, where descent is unstable; what is predicted is not what it does"
+    return max(bad, 1), f"diverged at step {steps[bad]:.0f}: {what}"
+
+
+def _accuracy(curves: dict[str, Any], spectrum: SpikedSpectrum) -> tuple[str, bool]:
+    """Return the accuracy of the smallest test error in a sentence, and whether it is poor."""
+    best = int(np.argmin(curves["test_error"]))
+    smallest, error = float(curves["test_error"][best]), float(curves["error_estimate"][best])
+    zero = spectrum.modes.energy / (float(spectrum.shape[0]) * spectrum.shape[1])
+    told = f"smallest test error {smallest:.3g} ± {error:.2g} for one run (finite width and d, A(0), step)"
+    if error <= USABLE * zero:
+        return told, False
+    return (
+        f"{told}: outside the theory's range, more than {USABLE:.0%} of the error {zero:.3g} of predicting zero",
+        True,
+    )
 
 
 def predict_cells(
@@ -135,7 +232,8 @@ def predict_cells(
         learning_rate: η, or "auto" or "figure1", evaluated for each cell.
 
     Returns:
-        "train_error", "test_error", "stable_rank" and "learning_rate", of the broadcast shape.
+        "train_error", "test_error", "error_estimate" (how far one run can be from that test error), "stable_rank"
+        and "learning_rate", of the broadcast shape.
 
     Raises:
         InvalidArgument: entries that are not finite, a negative step or width exponent.
@@ -173,14 +271,19 @@ def predict_cells(
         rate = np.full(tau.shape, 1 / (5 * top))
     else:
         rate = np.full(tau.shape, checks.number("learning_rate", learning_rate, above=0))
-    curves = spectrum.curves(tau, rate * steps, start_variance=variance**2 * width)
-    return {**{k: curves[k] for k in ("train_error", "test_error", "stable_rank")}, "learning_rate": rate}
+    n0 = variance**2 * width
+    curves = spectrum.curves(tau, rate * steps, start_variance=n0)
+    curves["error_estimate"] = cells_error(spectrum, tau, rate, steps, n0, width, rate / bound)
+    names = ("train_error", "test_error", "error_estimate", "stable_rank")
+    return {**{name: curves[name] for name in names}, "learning_rate": rate}
 
 
 def _spectrum_of(
     shape: tuple[int, int], rank: int | None, singular_values: Any, noise: float, scale: float
 ) -> SpikedSpectrum:
     checks.exactly_one("rank", rank, "singular_values", singular_values)
+    if singular_values is not None:
+        no_scale(scale, "singular_values")
     signal = singular_values if rank is None else mean_signal_spectrum(shape, rank, scale=scale)
     return SpikedSpectrum(shape, signal, noise)
 

@@ -254,6 +254,10 @@ class ModeSpectrum:
         names = ("train_error", "test_error", "stable_rank")
         return {name: xp.reshape(xp.concat([b[k] for b in blocks]), t.shape) for k, name in enumerate(names)}
 
+    def errors_of(self, learned: np.ndarray, entries: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return train error, test error and ‖A‖_F² where the modes have learned m, (..., modes); see `mode_errors`."""
+        return mode_errors(learned, self.values, self.counts, self.projections, self.energy, entries)
+
     def active(self, tau: np.ndarray, t: np.ndarray) -> np.ndarray:
         """Return how many modes have grown above the threshold at given times."""
         grown = mode_curve(self.values, tau.reshape(-1, 1), t.reshape(-1, 1)) > tau.reshape(-1, 1)

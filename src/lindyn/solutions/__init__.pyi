@@ -14,6 +14,7 @@ from .modes import mode_time as mode_time
 from .modes import mode_times as mode_times
 from .solution import Reason as Reason
 from .solution import Solution as Solution
+from .step_sizes import StabilityWarning as StabilityWarning
 from .step_sizes import figure2_rate as figure2_rate
 from .step_sizes import published_rate as published_rate
 from .step_sizes import stability_limit as stability_limit

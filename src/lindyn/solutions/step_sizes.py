@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 
+class StabilityWarning(UserWarning):
+    """The learning rate exceeds the stability bound; the message carries both."""
+
+
 def unstable_above(rate: Any, *, momentum: Any = 0.0, nesterov: bool = False) -> Float[Any, "..."]:
     """Return the learning rate above which descent is unstable on modes that decay at most at `rate` = λ.
 

@@ -29,6 +29,7 @@ OF_STATES: Mapping[str, Label] = {
     "mode": Label("mode, largest singular value first"),
     "train_error": Label("train error per entry", "target²"),
     "test_error": Label("test error per entry", "target²"),
+    "error_estimate": Label("how far the test error of one run can be from the prediction", "target²"),
     "cost": Label("cost C(A)", "target²"),
     "distance": Label("squared distance per entry to a reference", "target²"),
     "singular_values": Label("singular values of A", "target"),

@@ -1,0 +1,207 @@
+"""How far a prediction can be from a run, and the steps of descent where they are not small.
+
+A single run at finite d and w deviates from the large-d curve by five effects. With P(t) the predicted test error, O
+the part of ‖A‖_F²/D that is orthogonal to A* (learned noise), R = n₀e^{−4τt} what is left of A(0), D = d_out d_in and
+n = d_in + d_out:
+
+    draw of the noise   C_d √(2/D) (O + R)                        a sum of D squares
+    places of the modes C_x √(Σ_k (∂P/∂m_k ∂m_k/∂x_k ν)²/n_k)     u ᵀEv is N(0, ν²): an outlier moves by ν
+    finite width        C_w x/(1 + C_s x)·(O + R)·(1 + (η/η_max)²), x = n/w: the kernel's eigenvalues spread by √(d/w)
+    arrival of modes    C_a √(x/(1 + 10x)) |Σ_k ∂P/∂m_k τ∂m_k/∂τ|  each mode starts from its own τ(1 ± O(√(d/w)))
+    overlap with A(0)   C_0 2√(R ‖A*‖_F²)/D                       ⟨A(0), A*⟩ is not 0
+
+and the step, |P_descent − P_flow|, where the flow is reported. The first five add as squares; the modes that a network
+of w < K cannot represent, Σ_{k > w} s_k²/D, and the step add to them. The constants were fitted to one table of
+simulated settings and are checked on another (docs/validity.md).
+
+At infinite width descent itself is as explicit as its flow: with c = √(m² + τ²) and g = x − m, a step is
+
+    (c + m) ← (c + m)(1 + ηg)²,    (c − m) ← (c − m)(1 − ηg)²,
+
+the step V ← (I − ηS)V of (1.2) in the plane of a mode. *Follows* from (1.2), (2.2).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lindyn.prediction.spectra import ModeSpectrum, SpikedSpectrum
+from lindyn.solutions.modes import mode_curve
+
+DRAW, PLACES, WIDTH, SATURATION, ARRIVAL, OVERLAP = 1.4, 0.7, 0.26, 0.2, 0.68, 2.5  # C_d, C_x, C_w, C_s, C_a, C_0
+SMALL_STEPS = 0.1  # η over the stability bound, up to which the flow is reported: there it lags by some 5 %
+_RELATIVE = 1e-4  # change of x by which ∂m/∂x is taken
+USABLE = (
+    0.1  # stated error at the smallest test error, over that of predicting zero, above which a prediction is marked
+)
+MOST_STEPS = 20_000  # of descent that are followed one by one; longer runs of small steps are those of the flow
+_BLOCK = 20_000  # cells evaluated at once: some 100 MB
+_DIVERGED = 1.001  # train error above that of the start, up to rounding
+
+
+class ValidityWarning(UserWarning):
+    """A prediction is asked for where the theory does not hold; the message carries the numbers."""
+
+
+class Setting(NamedTuple):
+    """What moves the modes of a prediction."""
+
+    threshold: Any
+    rate: float  # flow time of a step
+    start_variance: float
+
+
+class Descent(NamedTuple):
+    """Motion of the modes at infinite width."""
+
+    learned: np.ndarray  # m, (records, modes)
+    slope: np.ndarray  # ∂m/∂x
+    arrival: np.ndarray  # τ∂m/∂τ
+    residue: np.ndarray  # what is left of n₀
+    train_error: np.ndarray
+    test_error: np.ndarray
+
+
+def _motion(modes: ModeSpectrum, setting: Setting, times: np.ndarray, pair: np.ndarray, residue: np.ndarray) -> Descent:
+    """Return all of it from the curves at x and at x(1 + ε), side by side."""
+    m, high = np.split(pair, 2, axis=1)
+    slope = (high - m) / (_RELATIVE * modes.values)
+    # m is homogeneous: x∂m/∂x + τ∂m/∂τ − t∂m/∂t = m
+    speed = 2 * np.hypot(m, setting.threshold) * (modes.values - m)
+    arrival = m + times[:, None] * speed - modes.values * slope
+    train, test, _ = modes.errors_of(m, float(modes.shape[0]) * modes.shape[1])
+    return Descent(m, slope, arrival, residue, train + residue, test + residue)
+
+
+def descend(modes: ModeSpectrum, setting: Setting, steps: np.ndarray) -> Descent:
+    """Return the steps of gradient descent on every mode, at infinite width and from a zero start.
+
+    Args:
+        modes: of the target.
+        setting: threshold and flow time of a step.
+        steps: whole numbers, increasing, of the records.
+
+    References:
+        theory (1.2), (2.2), (3.2).
+
+    Examples:
+        >>> modes = SpikedSpectrum(100, [60.0], 1.0).modes
+        >>> lazy = descend(modes, Setting(1e6, 1e-7, 0.0), np.array([1.0]))
+        >>> round(float(lazy.learned[0, 0] / modes.values[0]), 9)  # 2ητ
+        0.2
+    """
+    x = np.concatenate([modes.values, modes.values * (1 + _RELATIVE)])
+    grown, fallen = np.full(x.shape, setting.threshold), np.full(x.shape, setting.threshold)  # c + m, c − m
+    learned = np.zeros((steps.size, x.size))
+    at = {int(step): k for k, step in enumerate(steps)}
+    with np.errstate(over="ignore", invalid="ignore"):  # descent that diverges overflows, and is cut off by its caller
+        for step in range(int(steps[-1]) + 1):
+            m = 0.5 * (grown - fallen)
+            if step in at:
+                learned[at[step]] = m
+            move = setting.rate * (x - m)
+            grown, fallen = grown * (1 + move) ** 2, fallen * (1 - move) ** 2
+        residue = setting.start_variance * (1 - 2 * setting.rate * setting.threshold) ** (2 * steps)
+        return _motion(modes, setting, setting.rate * steps, learned, residue)
+
+
+def follow(modes: ModeSpectrum, setting: Setting, steps: np.ndarray) -> Descent:
+    """Return the same along the flow, at times ηn: descent in the limit of small steps."""
+    times = setting.rate * steps
+    x = np.concatenate([modes.values, modes.values * (1 + _RELATIVE)])
+    residue = setting.start_variance * np.exp(-4 * setting.threshold * times)
+    return _motion(modes, setting, times, mode_curve(x, setting.threshold, times[:, None]), residue)
+
+
+def error_estimate(spectrum: SpikedSpectrum, width: Any, share: Any, run: Descent) -> np.ndarray:
+    """Return how far the test error of a single run can be from the prediction, the step apart.
+
+    Args:
+        spectrum: of the target.
+        width: w; broadcast with the records.
+        share: learning rate over the stability bound.
+        run: motion of the modes.
+
+    References:
+        theory section 5; the terms stand at the head of `lindyn.prediction.validity`.
+
+    Examples:
+        >>> spectrum = SpikedSpectrum(100, [60.0], 1.0)
+        >>> run = follow(spectrum.modes, Setting(1.0, 1e-3, 0.0), np.array([60.0]))
+        >>> narrow, wide = (error_estimate(spectrum, w, 0.06, run) for w in (100, 10**6))
+        >>> bool(narrow > 5 * wide)
+        True
+    """
+    modes, (d_out, d_in) = spectrum.modes, spectrum.shape
+    w, entries = np.asarray(width, dtype=np.float64), float(d_out) * d_in
+    along, power = run.learned @ modes.projections, run.learned**2 @ modes.counts
+    energy = modes.energy if modes.energy > 0 else 1.0
+    noise = np.maximum(power - along**2 / energy, 0.0) / entries + run.residue
+    pull = 2 * (run.learned * modes.counts - modes.projections) / entries
+    # a node that stands for no whole mode belongs to one that its neighbours share
+    places = spectrum.noise * np.sqrt((pull * run.slope) ** 2 @ (1 / np.maximum(modes.counts, 1e-12)))
+    ratio = (d_out + d_in) / w
+    spread = WIDTH * ratio / (1 + SATURATION * ratio) * (1 + np.minimum(share, 1.0) ** 2) * noise
+    arrival = ARRIVAL * np.sqrt(ratio / (1 + 10 * ratio)) * np.sum(pull * run.arrival, axis=-1)
+    overlap = OVERLAP * 2 * np.sqrt(run.residue * modes.energy) / entries
+    parts = (DRAW * math.sqrt(2 / entries) * noise, PLACES * places, spread, arrival, overlap)
+    beyond = np.append(np.cumsum((spectrum.signal**2)[::-1])[::-1], 0.0) / entries  # Σ_{k > w} s_k²/D at each w
+    missing = beyond[np.minimum(w, spectrum.signal.size).astype(int)]
+    return np.sqrt(sum(part**2 for part in parts)) + missing
+
+
+def cells_error(
+    spectrum: SpikedSpectrum,
+    threshold: np.ndarray,
+    rate: np.ndarray,
+    steps: np.ndarray,
+    start_variance: np.ndarray,
+    width: np.ndarray,
+    share: np.ndarray,
+) -> np.ndarray:
+    """Return the same for many cells at one step each, along the flow; arrays of one shape.
+
+    The step is taken as the lag of half a step of the fastest mode: the test error that much earlier and later.
+
+    Args:
+        spectrum: of the target.
+        threshold: τ.
+        rate: flow time of a step.
+        steps: step of each cell.
+        start_variance: n₀.
+        width: w.
+        share: learning rate over the stability bound.
+
+    Examples:
+        >>> spectrum, cell = SpikedSpectrum(100, [60.0], 1.0), [np.array([v]) for v in (1.0, 1e-3, 60.0, 0.0)]
+        >>> narrow, wide = (cells_error(spectrum, *cell, np.array([w]), np.array([0.06])) for w in (100.0, 1e6))
+        >>> bool(narrow[0] > 2 * wide[0])
+        True
+    """
+    modes, entries = spectrum.modes, float(spectrum.shape[0]) * spectrum.shape[1]
+    columns = [np.asarray(v, dtype=np.float64).ravel() for v in (threshold, rate * steps, start_variance, width, share)]
+    lag = np.ravel(0.5 * rate * np.hypot(modes.top, threshold))
+    found = np.empty(columns[0].size)
+    for first in range(0, found.size, _BLOCK):
+        here = slice(first, first + _BLOCK)
+        tau, time, n0, w, part = (column[here] for column in columns)
+        x = np.concatenate([modes.values, modes.values * (1 + _RELATIVE)])
+        pair, residue = mode_curve(x, tau[:, None], time[:, None]), n0 * np.exp(-4 * tau * time)
+        run = _motion(modes, Setting(tau[:, None], 0.0, 0.0), time, pair, residue)
+        moved = [
+            modes.errors_of(mode_curve(modes.values, tau[:, None], (time * (1 + sign * lag[here]))[:, None]), entries)[
+                1
+            ]
+            for sign in (-0.5, 0.5)
+        ]
+        found[here] = error_estimate(spectrum, w, part, run) + np.abs(moved[1] - moved[0])
+    return found.reshape(np.shape(threshold))
+
+
+def diverges_at(train_error: np.ndarray) -> int | None:
+    """Return the first record whose train error is above that of the start, or is no number."""
+    bad = ~(train_error <= _DIVERGED * train_error[0])
+    return int(np.argmax(bad)) if bad.any() else None
