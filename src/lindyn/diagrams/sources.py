@@ -17,6 +17,7 @@ from lindyn.diagrams.stopping import Watch
 from lindyn.networks.two_layer import TwoLayer
 from lindyn.prediction.large_d import stability_bound_of
 from lindyn.prediction.spectra import ModeSpectrum
+from lindyn.prediction.validity import USABLE, cells_error
 from lindyn.solutions.step_sizes import figure2_rate
 from lindyn.support import checks
 from lindyn.support.labels import OF_CELLS
@@ -106,18 +107,25 @@ def _predicted(
     settings: DiagramSettings, source: str, seed: int, variance: np.ndarray, width: np.ndarray
 ) -> dict[str, np.ndarray]:
     tau, n0 = variance * width, variance**2 * width
-    rate, _ = _rates(settings, source, seed, variance, width)
+    rate, bound = _rates(settings, source, seed, variance, width)
     modes = _modes(settings, source, seed)
     end = follow_modes(modes, tau, rate, n0, steps=settings.steps, unit=settings.unit)
     best = rate * end.best_step
-    return {
+    error = cells_error(settings.theory(), tau, rate, np.asarray(end.best_step), n0, width, rate / bound)
+    zero = modes.energy / (float(modes.shape[0]) * modes.shape[1])
+    found = {
         **_of_watch(end),
         "stable_rank": modes.errors(tau, best, n0)["stable_rank"],
         "active_modes": modes.active(tau, best),
         "distance": np.full(tau.size, np.nan),
         "learning_rate": rate,
-        "reason": np.full(tau.size, "", dtype=object),
+        "error_estimate": error,
+        "valid": np.where(error <= USABLE * zero, 1.0, 0.0),
     }
+    unstable = rate > bound
+    found = {name: np.where(unstable, np.nan, values) for name, values in found.items()}
+    why = [f"diverges: learning rate {r:.3g}, stability bound {b:.3g}" for r, b in zip(rate, bound, strict=True)]
+    return {**found, "reason": np.where(unstable, np.array(why, dtype=object), "")}
 
 
 def _of_watch(watch: Watch) -> dict[str, np.ndarray]:
@@ -211,4 +219,6 @@ def _quantities(source: str, outcome: Outcome, tau: float, rate: float) -> dict[
         "active_modes": float((s > tau).sum()),
         "distance": outcome.distance if source == "descend" else np.nan,
         "learning_rate": rate,
+        "error_estimate": np.nan,
+        "valid": np.nan,
     }

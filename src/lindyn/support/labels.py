@@ -75,6 +75,8 @@ OF_CELLS: Mapping[str, Label] = {
     "active_modes": Label("singular values of A above the threshold at the smallest test error"),
     "distance": Label("largest ‖A − A_formula‖_F²/(d_out d_in) along the run", "target²"),
     "learning_rate": Label("learning rate η", "1/target"),
+    "error_estimate": Label("how far one run can be from the predicted smallest test error", "target²"),
+    "valid": Label("1 where that is within a tenth of the error of predicting zero, 0 elsewhere"),
 }
 
 # of the grid of a phase diagram
