@@ -68,7 +68,7 @@ VALUES = {
         "pair": "first=m.*.lora_A.weight,second=m.*.lora_B.weight",
         "start": "{in}/start", "against": "{in}/start", "scale": "3", "most": "1",
         "sort": "m1", "json": None, "csv": None, "out": "{tmp}/out",
-        "vectors": None, "force": None,
+        "vectors": None, "force": None, "learning-rate": "0.02", "steps": "7",
     },
     "explore": {"out": "{tmp}/out.html", "serve": None, "port": "8123", "no-browser": None, "force": None},
     "reproduce": {
@@ -102,7 +102,7 @@ FILLERS = {
         (("dim", "rows", "columns"), "60", ("preset",)), (("rank",), "2", ("preset",)),
         (("points",), "2", ("refine",)),
     ],
-    "inspect": [],
+    "inspect": [(("learning-rate",), "0.001", ("csv", "pair"))],
     "reproduce": [],
     "explore": [],
 }  # fmt: skip

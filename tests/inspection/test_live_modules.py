@@ -157,6 +157,20 @@ def test_tied_is_what_shares_memory_not_what_is_named_alike():
     assert "are tied" in ld.inspect(net, pair="first=a,second=b").failures[0].reason
 
 
+def test_fused_attention_is_read_by_the_slices_of_one_head_only():
+    """Value to output of a head: rows 2d + h·size of in_proj_weight, columns h·size of out_proj."""
+    torch.manual_seed(0)
+    model = nn.ModuleDict({"attn": nn.MultiheadAttention(16, 2, bias=False)})
+    spec = "first=attn.in_proj_weight[{}:{}],second=attn.out_proj.weight[:,{}:{}]"
+    pair = ld.inspect(model, pair=spec.format(40, 48, 8, 16)).pairs[0]
+    v, o = model["attn"].in_proj_weight[40:48].detach(), model["attn"].out_proj.weight[:, 8:16].detach()
+    np.testing.assert_allclose(pair.singular_values, np.linalg.svd((o @ v).numpy(), compute_uv=False)[:8], rtol=1e-4)
+    assert pair.active_modes is None
+    for rows, columns in (((0, 8), (0, 8)), ((16, 24), (0, 8)), ((32, 40), (8, 16)), ((34, 42), (0, 8))):
+        report = ld.inspect(model, pair=spec.format(*rows, *columns))
+        assert "the values of head 0 are attn.in_proj_weight[32:40]" in report.failures[0].reason
+
+
 def test_layers_that_chain_by_attribute_only_are_named_in_the_refusal():
     with pytest.raises(ld.InvalidArgument, match="'enc' and 'dec' chain by their shapes only"):
         ld.inspect(Autoencoder())

@@ -21,7 +21,7 @@ from lindyn.inspection import recognition
 from lindyn.inspection.adapter_config import AdapterConfig
 from lindyn.inspection.arrangement import arrange
 from lindyn.inspection.naming import plain_name
-from lindyn.inspection.pairs import Factors, Pair, PairSpec, named_pairs, pair_name, pairs_of, some, tied
+from lindyn.inspection.pairs import FactorName, Factors, Pair, PairSpec, named_pairs, pair_name, pairs_of, some, tied
 from lindyn.networks.live_layers import (
     LoraLayer,
     lora_layers,
@@ -82,6 +82,31 @@ class ModuleTensors:
                 return str(error)
         return self._module_between(first.removesuffix(".weight"), second.removesuffix(".weight"))
 
+    def other_head(self, first: FactorName, second: FactorName) -> str | None:
+        """Return why slices of an `nn.MultiheadAttention` are not one head's value and output, None if they are.
+
+        The rows of `in_proj_weight` are those of all queries, then all keys, then all values.
+        """
+        from torch import nn
+
+        place = self._places.get(first.pattern)
+        owner = None if place is None else self._module.get_submodule(place.path)
+        fused = first.pattern.endswith("in_proj_weight") and second.pattern.endswith("out_proj.weight")
+        if not fused or not isinstance(owner, nn.MultiheadAttention):
+            return None
+        size, width = owner.head_dim, owner.embed_dim
+        heads = [slice(h * size, (h + 1) * size) for h in range(owner.num_heads)]
+        values = [slice(2 * width + h.start, 2 * width + h.stop) for h in heads]
+        rows = first.parts[0] if len(first.parts) == 1 and not first.transposed else None
+        columns = second.parts[1] if len(second.parts) == 2 and not second.transposed else None
+        if rows in values and columns == heads[values.index(rows)]:
+            return None
+        return (
+            f"'{first}' and '{second}' do not form a product of two matrices: of {owner.num_heads} heads of {size}, "
+            f"the values of head 0 are {first.pattern}[{2 * width}:{2 * width + size}], and its output is "
+            f"{second.pattern}[:,0:{size}]."
+        )
+
     def parameters(self, *names: str) -> tuple[Any, ...]:
         """Return parameters as they are now."""
         return tuple(map(self._parameter, names))
@@ -138,10 +163,16 @@ def module_pairs(module: nn.Module, specs: list[PairSpec], scale: float | None) 
 def _named(tensors: ModuleTensors, spec: PairSpec, scale: float | None, config: dict[str, Any]) -> list[Pair]:
     names = named_pairs(spec, tensors.names)
     found = pairs_of(tensors, spec, scale, config)
-    return [
-        replace(pair, parameters=partial(tensors.parameters, first.pattern, second.pattern))
-        for pair, (first, second) in zip(found, names, strict=True)
-    ]
+    out = []
+    for pair, (first, second) in zip(found, names, strict=True):
+        reason = tensors.other_head(first, second)
+        load = pair.load if reason is None else partial(_refuse, reason)
+        out.append(replace(pair, load=load, parameters=partial(tensors.parameters, first.pattern, second.pattern)))
+    return out
+
+
+def _refuse(reason: str) -> Factors:
+    raise checks.InvalidArgument.sentence(reason)
 
 
 def linear_runs(module: nn.Module) -> list[list[str]]:

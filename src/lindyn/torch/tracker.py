@@ -121,6 +121,7 @@ class RegimeTracker:
         self._records: list[dict[str, np.ndarray]] = []
         self._sums: list[np.ndarray] = []  # of learning rates, at each record
         self._faulty: set[str] = set()
+        self._bases: dict[str, np.ndarray] = {}  # orthonormal, of the rows of W1(0)
         self._seen: dict[str, tuple[float, ...]] = {}
         self.seconds = 0.0
         self._live: Live | None = None
@@ -223,12 +224,27 @@ class RegimeTracker:
         for name in ("nominal_threshold", "active_modes", "stable_rank"):
             now[name][i] = getattr(modes, name)
         now["imbalance_drift"][i] = imbalance_drift((first, second), start)
-        now["share_outside_rows"][i] = share_outside_rows((first, second), *start) if start[0].any() else np.nan
+        now["share_outside_rows"][i] = self._share_outside(pair.name, first, second)
         larger = self._larger(pair.name)
         now["turn"][i] = np.linalg.norm((first, second)[larger] - start[larger]) / np.linalg.norm(start[larger])
         now["adam_clock"][i] = self._rates.sums[i] / entry_deviation(start[larger])
         if not self._follows:
             self._notice_what_stands_still(pair.name, first, second)
+
+    def _share_outside(self, name: str, first: np.ndarray, second: np.ndarray) -> float:
+        """`share_outside_rows`, from r × r Grams and a basis kept from the start where W2(0) = 0, as in LoRA."""
+        start = self._starts[name]
+        if not start[0].any():
+            return np.nan
+        if start[1].any():
+            return share_outside_rows((first, second), *start)
+        if name not in self._bases:
+            rows, size, _ = np.linalg.svd(start[0].T.astype(np.float64), full_matrices=False)
+            self._bases[name] = rows[:, size > size[0] * max(rows.shape) * np.finfo(np.float64).eps]
+        basis, w1, w2 = self._bases[name], first.astype(np.float64), second.astype(np.float64)
+        outside, gram = w1 - (w1 @ basis) @ basis.T, w2.T @ w2
+        total = float(np.sum(gram * (w1 @ w1.T)))  # ‖W2W1‖_F²
+        return float(np.sum(gram * (outside @ outside.T))) / total if total > 0 else np.nan
 
     def _notice_what_stands_still(self, name: str, first: np.ndarray, second: np.ndarray) -> None:
         """Warn where parameters that were given one by one have not changed in any digit between two records."""
