@@ -193,6 +193,33 @@ def linear_runs(module: nn.Module) -> list[list[str]]:
     return runs
 
 
+def linear_runs_with_relu(module: nn.Module) -> list[tuple[str, str, str]]:
+    """Return linear layers that follow one another in an `nn.Sequential`: both names, and "linear" or "ReLU" between.
+
+    Raises:
+        InvalidArgument: there are none.
+    """
+    out: list[tuple[str, str, str]] = []
+    for _, name, container in walk(module):
+        last: str | None = None
+        across = "linear"
+        for child, element in container.named_children() if _is_sequence(container) else ():
+            path, kind = ".".join(filter(None, (name, child))), _kind(_within(element))
+            if kind == "Linear":
+                if last is not None:
+                    out.append((last, path, across))
+                last, across = path, "linear"
+            elif kind == "ReLU" and across == "linear":
+                across = "ReLU"
+            elif kind not in _TRANSPARENT:
+                last = None
+    if not out:
+        raise checks.InvalidArgument(
+            "model", "hold linear layers in a row, with a ReLU or nothing between them", "it holds none"
+        )
+    return out
+
+
 def linear_pairs(module: nn.Module, spec: PairSpec | None) -> list[tuple[str, str]]:
     """Return the names of pairs of whole linear layers: those that `spec` names, or those in a row.
 
