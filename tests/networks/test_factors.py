@@ -166,3 +166,40 @@ def test_refusals(call, fragment):
     with pytest.raises(ld.InvalidArgument) as error:
         call()
     assert fragment in str(error.value)
+
+
+class TestOneDefinitionOfAThreshold:
+    @pytest.mark.parametrize(("shape", "width"), [((20, 30), 25), ((20, 30), 10), ((20, 30), 60), ((8, 8), 300)])
+    def test_a_network_and_its_factors_have_one_threshold_near_that_of_their_modes(self, shape, width):
+        """Modes of six draws have thresholds (2.9) whose mean is within a fifth of the pair's."""
+        pairs = []
+        for seed in range(6):
+            rng = np.random.default_rng(seed)
+            pair = 0.1 * rng.standard_normal((width, shape[1])), 0.1 * rng.standard_normal((shape[0], width))
+            modes = factor_modes(*pair)
+            assert ld.TwoLayer.from_weights(*pair).measured_threshold() == pytest.approx(modes.nominal_threshold)
+            pairs.append((modes.nominal_threshold, modes.thresholds.mean()))
+        ours, of_modes = np.mean(pairs, axis=0)
+        assert ours == pytest.approx(of_modes, rel=0.2)
+
+    def test_the_law_of_a_narrow_pair_states_the_threshold_of_its_weights(self):
+        """(2.7) below d_in + d_out, where τ = σ²w of the wide formula does not hold; (2.5) above."""
+        narrow = ld.laws.standard(width=4, variance=0.005)
+        measured = ld.TwoLayer.parametrized((400, 1000), narrow).measured_threshold()
+        assert narrow.threshold_on((400, 1000)) == pytest.approx(0.005 * 600 / 2)
+        assert measured == pytest.approx(narrow.threshold_on((400, 1000)), rel=0.1)  # √(r/d) of one draw
+        assert narrow.threshold == pytest.approx(0.02)
+        wide = ld.laws.standard(width=10**8, variance=1e-8)
+        assert wide.threshold_on(5) == wide.threshold
+
+    def test_the_observable_of_a_run_is_the_function_of_its_layers(self):
+        net, task = ld.TwoLayer.gaussian((3, 4), 5, 0.3), ld.SpikedMatrix(shape=(3, 4), rank=2)
+        method = ld.GradientDescent(learning_rate=0.05, steps=20)
+        run = ld.simulate(net, task, method, save_every=20, observables=["imbalance_drift"])
+        pairs = ((run.final.w1, run.final.w2), (net.w1, net.w2))
+        assert float(run["imbalance_drift"][-1]) == pytest.approx(ld.imbalance_drift(*pairs), rel=1e-9)
+
+    def test_the_variance_of_an_entry_at_the_start_is_that_of_drawn_networks(self):
+        law = ld.laws.ntk((40, 50), width=60)
+        drawn = [ld.TwoLayer.parametrized((40, 50), law, key).matrix for key in range(20)]
+        assert np.mean(np.square(drawn)) == pytest.approx(law.start_variance, rel=0.05)  # of 40,000 entries, dependent

@@ -7,6 +7,7 @@ from typing import Any
 
 from lindyn.advice.recommendation import Start
 from lindyn.advice.theory import WIDE_ERROR
+from lindyn.networks.lora import gaussian_variance, kaiming_variance, lora_scale
 from lindyn.prediction.spectra import SpikedSpectrum
 
 
@@ -35,7 +36,7 @@ def wide_starts(spectrum: SpikedSpectrum, width: int, tau: float, rate: float) -
 def narrow_starts(spectrum: SpikedSpectrum, width: int, tau: float, rate: float) -> tuple[Start, ...]:
     """Return LoRA's starts by ΔW = s·BA, B = 0, τ = s d_in σ_A²/2, on the clock t = s η n (2.7)."""
     d_in, r = spectrum.shape[1], width
-    default, gaussian = 6 * tau, 2 * r**2 * tau / d_in  # scales s: σ_A² = 1/(3 d_in), and 1/r²
+    default, gaussian = (lora_scale(tau, d_in, v) for v in (kaiming_variance(d_in), gaussian_variance(r)))
     accuracy = f"statistical: W1W1ᵀ = 2τ I to about √(r/d_in) = {math.sqrt(r / d_in):.2g} (2.7)"
 
     def peft(name: str, how: str, init: Any, scale: float) -> Start:

@@ -150,7 +150,7 @@ def _predicted(
 
     run = run_prediction(shape, law, singular_values=values, save_every=save_every, **signal, **training)
     modes: Any = values if values is not None else mean_signal_spectrum(shape, signal["rank"], scale=signal["scale"])
-    n0 = law.variance_in * law.variance_out * law.width
+    n0 = law.start_variance
     phase = phase_of(law.threshold, modes, width=law.width, start_variance=n0)
     return run, summary_of(run, phase, float(run["stable_rank"][run["test_error"].argmin()]))
 

@@ -72,7 +72,7 @@ def regime(
     labels, modes, signal, shape = _modes(dim, rows, columns, rank, singular_values, noise, scale, target)
     if threshold is None:
         law = o.law_of(shape or o.shape_of(dim, rows, columns), variance_exponent, width_exponent, variance, width)
-        tau, w, n0 = law.threshold, law.width, law.variance_in * law.variance_out * law.width
+        tau, w, n0 = law.threshold, law.width, law.start_variance
     else:
         tau, w, n0 = checks.number("threshold", threshold, above=0), None, None
     split = split_modes(tau, modes)

@@ -184,11 +184,13 @@ def _signal_modes(task: SpikedMatrix, known: dict[str, Any], rank: int | None) -
     """Return the singular values that decide the phase, and how many of them there are."""
     import numpy as np
 
+    from lindyn.support.linalg import numerical_rank
+
     if known.get("estimated_signal"):
         return np.asarray(known["estimated_signal"]), len(known["estimated_signal"])
     values = np.linalg.svd(task.reference(), compute_uv=False)
     if rank is None:  # of rank as rounding allows
-        rank = int(np.sum(values > values[0] * max(task.shape) * np.finfo(values.dtype).eps))
+        rank = numerical_rank(values, task.shape)
     return values[: max(rank, 1)], rank
 
 

@@ -21,6 +21,7 @@ from lindyn.prediction.validity import USABLE, cells_error
 from lindyn.solutions.step_sizes import figure2_rate
 from lindyn.support import checks
 from lindyn.support.labels import OF_CELLS
+from lindyn.support.linalg import stable_rank
 from lindyn.support.precision import working_precision
 from lindyn.support.randomness import stream
 
@@ -215,7 +216,7 @@ def _quantities(source: str, outcome: Outcome, tau: float, rate: float) -> dict[
     s = np.linalg.svd(best, compute_uv=False)
     return {
         **_of_watch(watch),
-        "stable_rank": (s**2).sum() / s[0] ** 2 if s[0] > 0 else 0.0,
+        "stable_rank": stable_rank(s),
         "active_modes": float((s > tau).sum()),
         "distance": outcome.distance if source == "descend" else np.nan,
         "learning_rate": rate,

@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float
 
+from lindyn.networks.lora import gaussian_variance, kaiming_variance, lora_threshold
 from lindyn.networks.pair_modes import FactorModes
 from lindyn.support import checks
 
@@ -92,12 +93,13 @@ def _blocks(law: str, shape: tuple[int, int], r: int, s: float) -> list[_Block]:
         first = _Block(half, s * d_in / 200, 0.0, sides, _NORMAL)
         second = _Block(r - half, 0.0, s * d_out / 200, sides, _NORMAL)
         return [first, second] if half else [second]
+    kaiming = lora_threshold(d_in, kaiming_variance(d_in), s)  # s/6
     up, down, moment = {
-        KAIMING: (s / 6, 0.0, _UNIFORM),
-        GAUSSIAN: (s * d_in / (2 * r**2), 0.0, _NORMAL),
-        RANDOM: (s / 6, s * d_out / (6 * r), _UNIFORM),
-        EMBEDDING: (0.0, s * d_out / 2, _NORMAL),
-        NORMAL: (s * d_in / 2, s * d_out / 2, _NORMAL),
+        KAIMING: (kaiming, 0.0, _UNIFORM),
+        GAUSSIAN: (lora_threshold(d_in, gaussian_variance(r), s), 0.0, _NORMAL),
+        RANDOM: (kaiming, lora_threshold(d_out, kaiming_variance(r), s), _UNIFORM),
+        EMBEDDING: (0.0, lora_threshold(d_out, 1.0, s), _NORMAL),
+        NORMAL: (lora_threshold(d_in, 1.0, s), lora_threshold(d_out, 1.0, s), _NORMAL),
     }[law]
     return [_Block(r, up, down, sides, moment)]
 

@@ -33,6 +33,7 @@ from lindyn.solutions.deep_modes import deep_threshold
 from lindyn.solutions.scalar_nets import sufficient_words
 from lindyn.solutions.words import Words
 from lindyn.support import checks
+from lindyn.support.linalg import numerical_rank
 from lindyn.support.memory import require_memory
 from lindyn.support.precision import result_dtype
 from lindyn.support.randomness import Seed, stream
@@ -394,7 +395,7 @@ class DeepLinear(Network):
         matrix = checks.array("start", start, 2)
         depth = checks.integer("depth", depth, at_least=2)
         u, s, vt = np.linalg.svd(matrix, full_matrices=False)
-        rank = int(np.sum(s > s[0] * max(matrix.shape) * np.finfo(s.dtype).eps)) if s[0] > 0 else 0
+        rank = numerical_rank(s, matrix.shape)
         if rank == 0:
             raise checks.InvalidArgument(
                 "start", "be non-zero", "it is zero, from which a balanced network never moves"

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from lindyn.networks.lora import kaiming_variance
 from lindyn.support import checks
 
 _WIDEST = 1e300  # beyond, products with it are no longer numbers
@@ -78,10 +79,51 @@ class Parametrization:
         return self.multiplier * math.sqrt(self.rate_in * self.rate_out)
 
     @property
-    def threshold(self) -> float:
-        """τ = (w/2)(u₁²σ₁² + u₂²σ₂²): singular values below it are lazy, above it active (2.5)."""
+    def plain_variances(self) -> tuple[float, float]:
+        """Variances u₁²σ₁², u₂²σ₂² of the entries of w1 and w2 in the plain form."""
         u_in, u_out = self.units
-        return 0.5 * self.width * (u_in**2 * self.variance_in + u_out**2 * self.variance_out)
+        return u_in**2 * self.variance_in, u_out**2 * self.variance_out
+
+    @property
+    def threshold(self) -> float:
+        """τ = (w/2)(u₁²σ₁² + u₂²σ₂²), the wide network's: singular values below it are lazy, above it active (2.5).
+
+        This is the τ = σ²w of the paper's formula at any width. The flow of a narrow network has another threshold,
+        `threshold_on`.
+        """
+        return 0.5 * self.width * sum(self.plain_variances)
+
+    def threshold_on(self, shape: int | tuple[int, int]) -> float:
+        """Return τ that the flow of a network of this law and a given shape has: narrow pairs have their own.
+
+        (2.5) from w = d_in + d_out up, and |u₁²σ₁²d_in − u₂²σ₂²d_out|/2 below (2.7).
+
+        Args:
+            shape: (d_out, d_in), or d.
+
+        References:
+            theory (2.5), (2.7).
+
+        Examples:
+            >>> law = lora((512, 512), rank=8, scale=2.0)
+            >>> round(law.threshold_on((512, 512)), 4)  # s/6
+            0.3333
+        """
+        d_out, d_in = checks.matrix_shape("shape", shape)
+        if self.width >= d_in + d_out:
+            return self.threshold
+        first, second = self.plain_variances
+        return 0.5 * abs(first * d_in - second * d_out)
+
+    @property
+    def start_variance(self) -> float:
+        """n₀ = u₁²σ₁²·u₂²σ₂²·w, the variance of an entry of A(0): σ⁴w for one variance.
+
+        Examples:
+            >>> standard(width=100, variance=0.01).start_variance
+            0.01
+        """
+        return math.prod(self.plain_variances) * self.width
 
     def feature_learning(self, singular_value: float) -> float:
         """Return the strength s/√(s² + τ²) of feature learning on a mode of size s: 0 lazy, 1 active.
@@ -133,7 +175,7 @@ def pytorch_default(shape: int | tuple[int, int], *, width: int) -> Parametrizat
     """Return `torch.nn.Linear`'s default: uniform weights of variance 1/(3·fan_in); τ = (w/d_in + 1)/6."""
     _, d_in = checks.matrix_shape("shape", shape)
     w = _width(width)
-    return Parametrization("PyTorch default", w, 1 / (3 * d_in), 1 / (3 * w), distribution="uniform")
+    return Parametrization("PyTorch default", w, kaiming_variance(d_in), kaiming_variance(w), distribution="uniform")
 
 
 def ntk(shape: int | tuple[int, int], *, width: int) -> Parametrization:
@@ -194,7 +236,7 @@ def lora(
     return Parametrization(
         name="LoRA",
         width=checks.integer("rank", rank, at_least=1, at_most=min(d_out, d_in)),
-        variance_in=1 / (3 * d_in) if variance is None else _variance("variance", variance),
+        variance_in=kaiming_variance(d_in) if variance is None else _variance("variance", variance),
         variance_out=0.0,
         multiplier=checks.number("scale", scale, above=0),
         rate_out=checks.number("rate_ratio", rate_ratio, above=0),

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from lindyn.support import checks
+from lindyn.support.linalg import stable_rank
 from lindyn.support.values import Value
 
 _LARGEST_ENTRY = 1e40  # of a factor: products of four are formed, with scales up to 1e50
@@ -50,16 +51,8 @@ class FactorModes(Value):
 
     @property
     def nominal_threshold(self) -> float:
-        """τ of the pair as a whole, from the imbalance, which the flow conserves.
-
-        With the positive and negative eigenvalues λ₊, λ₋ of `imbalance`, (n₊·mean λ₊ + n₋·mean |λ₋|)/k, n₊ and n₋ their
-        numbers, each at most k: the mean |λ| in a narrow pair (2.7), σ²w in a wide Gaussian one (2.5).
-        """
-        k, total = len(self.singular_values), 0.0
-        for side in (self.imbalance[self.imbalance > 0], -self.imbalance[self.imbalance < 0]):
-            if side.size:
-                total += min(k, side.size) * float(side.mean())
-        return total / k
+        """τ of the pair as a whole, from the imbalance, which the flow conserves: `pair_threshold`."""
+        return pair_threshold(self.imbalance, len(self.singular_values))
 
     @property
     def active_modes(self) -> int:
@@ -69,8 +62,7 @@ class FactorModes(Value):
     @property
     def stable_rank(self) -> float:
         """‖A‖_F²/‖A‖_op², 0 for A = 0."""
-        m = self.singular_values
-        return float(np.sum((m / m[0]) ** 2)) if m[0] > 0 else 0.0
+        return stable_rank(self.singular_values)
 
     @property
     def effective_rank(self) -> float:
@@ -78,6 +70,35 @@ class FactorModes(Value):
         m = self.singular_values[self.singular_values > 0]
         p = m / m.sum() if m.size else m
         return float(np.exp(-np.sum(p * np.log(p)))) if m.size else 0.0
+
+
+def pair_threshold(imbalance: Float[np.ndarray, " r"], modes: int) -> float:
+    """Return τ of a pair as a whole: what its `modes` learn at, each from its share of the imbalance.
+
+        τ = (n₊·mean λ₊ + n₋·mean |λ₋|)/k,
+
+    with the positive and negative eigenvalues λ₊, λ₋ of (W1W1ᵀ − W2ᵀW2)/2, n₊ and n₋ their numbers, each at most k: the
+    mean |λ| in a narrow pair, where a mode has one eigenvalue (2.7); mean λ₊ + mean |λ₋| = σ²w in a wide Gaussian one,
+    where it has one of either sign (2.5). Between the two, where some modes have two and some one, it is near the mean
+    of the thresholds that the modes themselves have (2.9): 20 × 30, width 25, variance 0.01, mean of six draws: 0.178
+    against 0.191, where the sum of the two means is 0.279.
+
+    Args:
+        imbalance: eigenvalues λ.
+        modes: k = min(r, d_in, d_out).
+
+    References:
+        theory (2.5), (2.7), (2.9).
+
+    Examples:
+        >>> pair_threshold(np.array([0.5, 0.5]), modes=2), pair_threshold(np.array([0.5, 0.5, -0.3, -0.3]), modes=2)
+        (0.5, 0.8)
+    """
+    total = 0.0
+    for side in (imbalance[imbalance > 0], -imbalance[imbalance < 0]):
+        if side.size:
+            total += min(modes, side.size) * float(side.mean())
+    return total / modes
 
 
 def factor_modes(first: Any, second: Any, scale: float = 1.0) -> FactorModes:
@@ -201,8 +222,8 @@ def imbalance_drift(now: tuple[Any, Any], start: tuple[Any, Any]) -> float:
         ‖D − D(0)‖_F / (‖W1W1ᵀ‖_F + ‖W2ᵀW2‖_F at the start).
 
     The gradient flow conserves D; gradient descent does to first order in the learning rate. At a LoRA start the
-    denominator is ‖D(0)‖_F. Adam, dropout noise and large momentum steps move D. (The observable "imbalance_drift" of
-    a simulated run divides by ‖W1‖_F² + ‖W2‖_F² instead, and so reads smaller.)
+    denominator is ‖D(0)‖_F. Adam, dropout noise and large momentum steps move D. The observable "imbalance_drift" of
+    a simulated run is this number.
 
     Args:
         now: (W1, W2), shapes (r, d_in) and (d_out, r).

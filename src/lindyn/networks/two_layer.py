@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from lindyn.networks.laws import Parametrization, exponents, lora, pytorch_default, standard
 from lindyn.networks.network import Network
+from lindyn.networks.pair_modes import pair_threshold
 from lindyn.solutions.solution import Reason, Solution, not_quadratic, riccati
 from lindyn.support import checks, linalg
 from lindyn.support.memory import require_memory
@@ -361,7 +362,7 @@ class TwoLayer(Network):
         """
         law = lora(shape, rank, scale=scale, variance=variance, rate_ratio=rate_ratio)
         net = TwoLayer.parametrized(shape, law, key, dtype=dtype)
-        return replace(net, threshold=0.5 * net.shape[1] * law.units[0] ** 2 * law.variance_in)  # narrow (2.7)
+        return replace(net, threshold=law.threshold_on(net.shape))
 
     @staticmethod
     def from_weights(w1: Any, w2: Any, *, threshold: float | None = None) -> TwoLayer:
@@ -428,7 +429,7 @@ class TwoLayer(Network):
         return float(up.mean()) if up.size else 0.0, float(down.mean()) if down.size else 0.0
 
     def measured_threshold(self) -> float:
-        """Return ½(mean positive + mean |negative|) non-zero eigenvalue of the imbalance D.
+        """Return τ of the layers as a pair, from the eigenvalues λ of the imbalance D: `pair_modes.pair_threshold`.
 
         It equals (w/2)(σ₁² + σ₂²) in a wide Gaussian network (2.5), |λ|/2 in a balanced one (2.6), |σ₁²d_in −
         σ₂²d_out|/2 in a narrow one (2.7), and the flow does not change it (1.5). *Follows* from those.
@@ -437,7 +438,9 @@ class TwoLayer(Network):
             >>> round(TwoLayer.gaussian(20, width=10**10, variance=1e-10).measured_threshold(), 3)
             1.0
         """
-        return 0.5 * sum(self._imbalance_means())
+        eigenvalues, floor = self._imbalance_spectrum()
+        eigenvalues = np.where(np.abs(eigenvalues) > floor, eigenvalues, 0.0)
+        return pair_threshold(0.5 * eigenvalues, min(*self.shape, self.width))
 
     def closed_form(self, task: Any) -> Solution | Reason:
         """Return (3.1) from a start whose flow is the mixed formula, on a quadratic cost; else the reason why not."""

@@ -239,7 +239,7 @@ def _starts(
             )
         rng = stream("key", key, "starts")
         nets = [TwoLayer.parametrized(shape, start, rng) for _ in range(checks.integer("draws", draws, at_least=2))]
-        return [replace(n, threshold=_nominal_threshold(n, start)) for n in nets]
+        return [replace(n, threshold=start.threshold_on(n.shape)) for n in nets]
     if hasattr(start, "named_modules"):
         if s != 1:
             raise checks.InvalidArgument("scale", "be left out", f"it is {s:g}, and the adapter has its own")
@@ -286,14 +286,6 @@ def _of_adapter(module: Any) -> tuple[np.ndarray, np.ndarray, float]:
             "start", "hold one product s·BA", f"the factors of {found[0].name} are those of a convolution or of experts"
         )
     return first, second, scale
-
-
-def _nominal_threshold(net: TwoLayer, law: Parametrization) -> float:
-    """σ²w where wide (2.5), |σ₁²d_in − σ₂²d_out|/2 where narrow (2.7)."""
-    if net.width >= sum(net.shape):
-        return law.threshold
-    d_out, d_in = net.shape
-    return 0.5 * abs(net.units[0] ** 2 * law.variance_in * d_in - net.units[1] ** 2 * law.variance_out * d_out)
 
 
 def _choose(formula: str, net: TwoLayer, decays: tuple[float, float]) -> str:

@@ -105,7 +105,7 @@ def predict(
         rate, why = published_rate(learning_rate, threshold=tau, top=top, size=size, bound=bound, unit=law.clock)
     else:
         rate, why = checks.number("learning_rate", learning_rate, above=0), "given"
-    n0 = (deviations[0] * deviations[1]) ** 2 * law.width
+    n0 = law.start_variance
     notes = [f"learning rate {rate:.6g}: {why}; stability bound {bound:.4g}"]
     if n0 >= 0.1:
         notes.append(f"σ⁴w = {n0:.3g}: A(0) is not small; its lazy decay is included, exact only where τ ≫ s")

@@ -18,6 +18,7 @@ from lindyn.methods.engine import KernelTerms
 from lindyn.simulation import kernel_observables as kernels
 from lindyn.support import checks
 from lindyn.support.labels import OF_STATES
+from lindyn.support.linalg import numerical_rank
 
 if TYPE_CHECKING:
     from lindyn.simulation.trajectory import Trajectory
@@ -235,7 +236,7 @@ def alignment(reference: Any, rank: int | None = None) -> Observable:
     """
     ref = checks.array("reference", reference, 2)
     u, s, vt = np.linalg.svd(ref, full_matrices=False)
-    numerical = int(np.sum(s > s[0] * max(ref.shape) * np.finfo(s.dtype).eps))
+    numerical = numerical_rank(s, ref.shape)
     k = checks.integer("rank", numerical if rank is None else rank, at_least=1, at_most=s.size)
     left, right = u[:, :k], vt[:k].T
 

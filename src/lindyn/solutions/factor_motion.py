@@ -23,6 +23,7 @@ import numpy as np
 from jaxtyping import Float
 
 from lindyn.support import checks
+from lindyn.support.linalg import numerical_rank, rounding_floor
 from lindyn.support.precision import result_dtype
 
 Rows = Float[np.ndarray, "rows w"]
@@ -67,7 +68,7 @@ def target_modes(target: Any) -> TargetModes:
     else:
         u, s, vt = np.linalg.svd(checks.array("target", target, 2, dtype=np.float64), full_matrices=False)
         v = vt.T
-    kept = int(np.count_nonzero(s > s[0] * max(u.shape[0], v.shape[0]) * np.finfo(np.float64).eps)) if s[0] > 0 else 0
+    kept = numerical_rank(s, (u.shape[0], v.shape[0]))
     return TargetModes(u[:, :kept], s[:kept], v[:, :kept])
 
 
@@ -76,7 +77,7 @@ def _outside(basis: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.nda
     rest = columns - basis @ (basis.T @ columns)
     rest -= basis @ (basis.T @ rest)
     q, s, mix = np.linalg.svd(rest, full_matrices=False)
-    kept = int(np.count_nonzero(s > np.linalg.norm(columns) * max(columns.shape) * np.finfo(np.float64).eps))
+    kept = int(np.count_nonzero(s > rounding_floor(float(np.linalg.norm(columns)), columns.shape)))
     return q[:, :kept], s[:kept, None] * mix[:kept]
 
 
