@@ -117,8 +117,11 @@ def test_adamw_leaves_the_rows_of_a_small_start_not_of_a_large_one(runs):
     small, large = (runs["adamw", law][3] for law in ("kaiming", "gaussian"))
     for pair in small.pairs:
         assert pair.share_outside_rows >= 4 * large[pair.name].share_outside_rows
-    assert "active, so that factor has turned" in small.explanation
-    assert "lazy, so the second factor (B) has learned" in large.explanation
+    assert "3 of 4 pairs have at least one active mode" in small.explanation
+    assert "which has turned towards what it learned" in small.explanation
+    assert "4 of 4 pairs have no active mode, so lazy" in large.explanation
+    assert "which has hardly turned" in large.explanation
+    assert small.verdict.startswith(f"{sum(p.active_modes for p in small.pairs)} of 32 modes active")
 
 
 def test_the_command_reads_what_peft_writes(adapters, tmp_path):
