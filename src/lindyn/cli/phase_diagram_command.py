@@ -44,6 +44,8 @@ def phase_diagram(
     rank: o.Rank = None,
     noise: o.Noise = 1.0,
     scale: o.Scale = 1.0,
+    singular_values: o.SingularValues = None,
+    target: o.Target = None,
     spectrum: Annotated[
         str,
         typer.Option(
@@ -132,9 +134,13 @@ def phase_diagram(
     }  # fmt: skip
     chosen = {"sources": sources, "seeds": tuple(seed or [0]), **{k: v for k, v in training.items() if k in typed}}
     shape = o.shape_of(dim, rows, columns) if typed & {"dim", "rows", "columns"} else None
-    family = {
+    family: dict[str, Any] = {
         k: v for k, v in {"rank": rank, "noise": noise, "scale": scale, "spectrum": spectrum}.items() if k in typed
     }
+    if singular_values is not None:
+        family["singular_values"] = tuple(o.values_of(singular_values) or ())
+    if target is not None:
+        family |= _like(target, noise if "noise" in typed else None)
     ranges = {
         k: v
         for k, v in {"variance_range": variance_range, "width_range": width_range, "variances": variances,
@@ -185,9 +191,17 @@ def _check_options(typed: set[str], sources: tuple[str, ...]) -> None:
         o.idle(typed, ("points", "workers", "dask"), "with `refine`, which chooses its cells one after the other")
     else:
         o.idle(typed, ("level", "cells"), "without `refine`")
-    if "preset" not in typed:
+    if "target" in typed:
+        described = ("preset", "dim", "rows", "columns", "rank", "scale", "spectrum", "singular_values")
+        o.idle(typed, described, "with `target`, of which shape and signal are estimated")
+    elif "singular_values" in typed:
+        o.idle(typed, ("rank", "scale", "spectrum"), "with `singular_values`")
+    if not typed & {"preset", "target"}:
         sized, words = o.has_size(typed)
-        o.require((sized, f"{words}, or `preset`"), ("rank" in typed, "`rank`"))
+        o.require(
+            (sized, f"{words}, or `preset`"),
+            (bool(typed & {"rank", "singular_values"}), "`rank` (or `singular_values`)"),
+        )
 
 
 def _settings(
@@ -211,6 +225,8 @@ def _settings(
     if shape is not None:
         published["shape"] = shape
     family = {**published, **changes}
+    if family.get("singular_values") is not None:
+        family = {k: v for k, v in family.items() if k not in ("rank", "spectrum")}
     if "variances" in ranges:
         space = np.geomspace if spacing == "log" else np.linspace
         return DiagramSettings.over(
@@ -224,6 +240,20 @@ def _settings(
         width_exponents=_axis("width_range", ranges.get("width_range", "0,2.8"), count, np.linspace),
         **family,
     )
+
+
+def _like(target: Path, noise: float | None) -> dict[str, Any]:
+    """Return shape, signal and noise of tasks like a measured matrix."""
+    from lindyn.diagrams import DiagramSettings
+
+    like = DiagramSettings.like(
+        o.matrix_from("target", target), noise=noise, variance_exponents=[0.0], width_exponents=[0.0]
+    )
+    output.tell(
+        f"Estimated of {target}: noise {like.noise:.4g}, signal "
+        + ", ".join(f"{value:.4g}" for value in like.singular_values or ())
+    )
+    return {"shape": like.shape, "singular_values": like.singular_values, "noise": like.noise}
 
 
 def _axis(name: str, text: str, count: int, space: Any) -> tuple[float, ...]:
@@ -259,10 +289,14 @@ def _check_memory(settings: DiagramSettings) -> None:
 def _grid(settings: DiagramSettings, out: Path | None, workers: int | None, dask: str | None) -> dict[str, Any]:
     from lindyn.diagrams import estimate
     from lindyn.diagrams import phase_diagram as run_diagram
+    from lindyn.diagrams.executors import workers_for
 
     cost = estimate(settings)
+    if workers is None and dask is None:
+        workers = workers_for(cost)
     if cost.steps:
-        output.tell(f"To compute: {cost}")
+        where = "" if workers is None else f"; computed in {workers} processes"
+        output.tell(f"To compute: {cost}{where}")
     path = None if out is None else out / "diagram.zarr"
     diagram = run_diagram(settings, path=path, workers=workers, dask=dask)
     figures = []
@@ -304,7 +338,7 @@ def _best(diagram: xarray.Dataset, settings: DiagramSettings) -> dict[str, Any]:
     import numpy as np
 
     errors = diagram["min_test_error"].values
-    budget = int(np.sum(diagram["last_step"].values >= settings.steps))
+    budget = int(np.sum(diagram["unfinished"].values == 1))
     if np.isnan(errors).all():
         return {"best": None, "stopped_by_steps": budget}
     place = np.unravel_index(int(np.nanargmin(errors)), errors.shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import importlib.util
 from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,10 +12,11 @@ from typing import Any, Self
 import jax
 
 from lindyn.diagrams.chunks import Work
-from lindyn.diagrams.costs import lane_bytes
+from lindyn.diagrams.costs import Estimate, lane_bytes
 from lindyn.diagrams.settings import DiagramSettings
 from lindyn.diagrams.sources import Found
 from lindyn.support import checks
+from lindyn.support.threads import cores
 
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
@@ -23,6 +25,7 @@ ONE_THREAD = {
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
 }
 _GPU_SHARE = 0.25
+_WORTH_PROCESSES = 60.0  # seconds of one process; a worker starts, imports and compiles in five to ten
 
 
 class Engine(abc.ABC):
@@ -145,6 +148,18 @@ def choose_engine(
     if workers is not None:
         workers = checks.integer("workers", workers, at_least=1)
     return OnDask(workers=workers, address=dask, lanes=lanes or 1)
+
+
+def workers_for(cost: Estimate) -> int | None:
+    """Return the number of local processes that a program should use for a diagram, None for this one alone.
+
+    One process with a thread for each core splits products of some hundred rows, which gains less than a cell for each
+    core does; starting the processes costs seconds, so that only a diagram of minutes is worth them. Without
+    Dask, with one core, or with an accelerator there are none.
+    """
+    if cost.seconds < _WORTH_PROCESSES or cores() == 1 or jax.devices()[0].platform != "cpu":
+        return None
+    return cores() if importlib.util.find_spec("distributed") is not None else None
 
 
 def _lanes_here(settings: DiagramSettings) -> int:
