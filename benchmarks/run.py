@@ -145,6 +145,12 @@ def startups(console: Console, rounds: int) -> dict[str, Any]:
         return run_fresh("startup", rounds=rounds)
 
 
+def sharing(console: Console, *, quick: bool) -> dict[str, Any]:
+    """Measure the demo beside a busy process, and a diagram against settings chosen by hand."""
+    with _announced(console, "two cores, shared"):
+        return run_fresh("sharing", rounds=1 if quick else 3, rows=5 if quick else 30)
+
+
 def main() -> None:
     """Run everything, print the tables and the verdicts, and write the raw numbers."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
@@ -159,6 +165,7 @@ def main() -> None:
     results["inspections"] = inspections(console, rounds=3 if arguments.quick else 7)
     results["trackers"] = trackers(console)
     results["startup"] = startups(console, rounds=5 if arguments.quick else 11)
+    results["sharing"] = sharing(console, quick=arguments.quick)
     results["diagrams"] = diagrams(console, quick=arguments.quick)
     results["verdicts"] = tables.verdicts(results)
     results["seconds"] = time.perf_counter() - started

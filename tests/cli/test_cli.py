@@ -136,7 +136,7 @@ def test_a_phase_diagram_is_written_drawn_and_resumed(tmp_path):
     [
         (["--preset", "figure3"], "--preset must be one of 'figure2'"),
         (["--preset", "figure2", "--rank", 900], "--rank must be at most 200"),
-        (["--dim", 9], "Missing: --rank."),
+        (["--dim", 9], "Missing: --rank (or --singular-values)."),
         (["--dim", 9, "--rank", 2, "--variance-range", "1"], "--variance-range must be two numbers"),
         (["--dim", 9, "--rank", 2, "--source", "magic"], "--source must be one of"),
     ],

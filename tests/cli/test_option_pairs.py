@@ -59,6 +59,7 @@ VALUES = {
     },
     "phase-diagram": {
         "preset": "figure2", "dim": "70", "rows": "50", "columns": "80", "rank": "3", "noise": "0.5", "scale": "2",
+        "singular-values": "60,40", "target": "{in}/target.npy",
         "spectrum": "sampled", "variance-range": "-2,-1", "width-range": "1,2", "variances": "1e-4,1e-2",
         "widths": "10,1000", "spacing": "linear", "points": "3", "source": "spectral", "seed": "3",
         "learning-rate": "0.002", "steps": "50", "dtype": "float64", "workers": "2", "dask": "tcp://127.0.0.1:1",
@@ -99,8 +100,8 @@ FILLERS = {
         (("rank", "singular-values"), "2", ("target", "gradient")),
     ],
     "phase-diagram": [
-        (("dim", "rows", "columns"), "60", ("preset",)), (("rank",), "2", ("preset",)),
-        (("points",), "2", ("refine",)),
+        (("dim", "rows", "columns"), "60", ("preset", "target")),
+        (("rank", "singular-values"), "2", ("preset", "target")), (("points",), "2", ("refine",)),
     ],
     "inspect": [(("learning-rate",), "0.001", ("csv", "pair"))],
     "reproduce": [],
@@ -204,7 +205,7 @@ def stand_ins(model, monkeypatch):
     monkeypatch.setattr("lindyn.simulation.simulate", simulate)
     monkeypatch.setattr("lindyn.diagrams.phase_diagram", phase_diagram)
     monkeypatch.setattr("lindyn.diagrams.refine", refine)
-    monkeypatch.setattr("lindyn.diagrams.estimate", lambda _: SimpleNamespace(steps=0))
+    monkeypatch.setattr("lindyn.diagrams.estimate", lambda _: SimpleNamespace(steps=0, seconds=0.0))
     figures = ("phase_panels", "refined_panel", "figure1", "singular_values", "errors", "mode_growth", "prediction",
                "trade_off", "pair_modes", "save_figure")  # fmt: skip
     for name in figures:
@@ -220,7 +221,7 @@ def fake_diagram(settings, rng):
         "width_exponent": list(settings.width_exponents), "variance_exponent": list(settings.variance_exponents),
     }  # fmt: skip
     shape = tuple(len(coords[dim]) for dim in dims)
-    names = ("min_test_error", "stable_rank", "steps_to_min", "last_step")
+    names = ("min_test_error", "stable_rank", "steps_to_min", "last_step", "unfinished")
     data = {name: (dims, rng.random(shape)) for name in names}
     data["reason"] = (dims, np.full(shape, "", dtype=object))
     return xr.Dataset(data, coords=coords)
