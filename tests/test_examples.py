@@ -1,6 +1,7 @@
 """The abstract's claims: each example runs and shows its claim in numbers."""
 
 import runpy
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,7 @@ def test_bottleneck_with_a_wanted_rank():
 @pytest.mark.slow
 def test_the_mixed_formula_comes_closer_with_width_and_its_rivals_do_not():
     mixed, one_root, sum_of_parts = run("own_formula").values()
-    falls = [later / earlier for earlier, later in zip(mixed[1:4], mixed[2:5], strict=True)]
+    falls = [later / earlier for earlier, later in pairwise(mixed[1:5])]
     assert falls == pytest.approx([10**-0.5] * 3, rel=0.15)  # (2.3): ∝ 1/√w
     assert one_root[-1] == pytest.approx(one_root[-2], rel=0.01)
     assert sum_of_parts[-1] > one_root[-1] > 300 * mixed[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -114,6 +115,14 @@ def check_rate(learning_rate: LearningRate) -> None:
         checks.number("learning_rate", learning_rate, above=0)
 
 
+def _levels_to_the_caller() -> int:
+    """How far up the calls the code stands that called the library, for a warning that points there."""
+    level, frame = 0, inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "lindyn":
+        level, frame = level + 1, frame.f_back
+    return level
+
+
 def rate_of(
     system: Moving, task: Learned, learning_rate: LearningRate, *, momentum: float = 0.0, nesterov: bool = False
 ) -> Rate:
@@ -132,7 +141,7 @@ def rate_of(
             f"Learning rate {rate:.4g} is above the stability bound {bound:.4g}; the run may diverge. "
             f"Use a learning rate below {bound:.4g}.",
             StabilityWarning,
-            stacklevel=6,  # the caller of `simulate`: rate_of, _rate, _descent or _euler, prepare, simulate
+            stacklevel=_levels_to_the_caller(),
         )
     return Rate(rate, why, bound)
 
