@@ -52,11 +52,26 @@ autodoc_default_options = {"members": True, "show-inheritance": True}
 napoleon_google_docstring = True
 napoleon_use_rtype = False
 
-# gallery: the repository's examples
+
+def figures_of(block, block_vars, gallery_conf):
+    """Save the figure that a script of the gallery leaves in a variable; ours live outside pyplot's registry."""
+    from matplotlib.figure import Figure
+    from sphinx_gallery.scrapers import figure_rst
+
+    del block
+    found = [value for value in block_vars["example_globals"].values() if isinstance(value, Figure)]
+    paths = [next(block_vars["image_path_iterator"]) for _ in found]
+    for figure, path in zip(found, paths, strict=True):
+        figure.savefig(path, dpi=120)
+    return figure_rst(paths, gallery_conf["src_dir"])
+
+
+# gallery: short scripts, each with its figure
 sphinx_gallery_conf = {
     "examples_dirs": str(HERE.parent / "gallery"),
     "gallery_dirs": "gallery",
     "filename_pattern": r".*",
+    "image_scrapers": (figures_of,),
     "min_reported_time": 1,
     "remove_config_comments": True,
     "show_memory": False,

@@ -11,7 +11,7 @@ from matplotlib import pyplot as plt
 
 import lindyn as ld
 
-fig, ax = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
+figure, ax = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
 for ratio in (0.1, 1.0, 10.0, 100.0):
     unit = 1 / (2 * np.hypot(ratio, 1.0))  # with τ = 1
     times = np.linspace(0.0, 8.0, 200)
