@@ -18,8 +18,7 @@ figure, ax = plt.subplots(figsize=(5.6, 3.8), layout="constrained")
 for tau in (1000.0, 10.0, 0.1):
     times = np.linspace(0, 2 * ld.mode_time(100.0, tau, 99.0), 120)
     ax.plot(times / times[-1], ld.simulate(ld.Mixed(tau), task, times=times)["test_error"], label=f"τ = {tau:g}")
-ax.axhline(
-    np.mean(((u * best) @ vt - np.asarray(task.signal)) ** 2), color="k", linestyle=":", label="optimal shrinker"
-)
+optimal = np.mean(((u * best) @ vt - np.asarray(task.signal)) ** 2)
+ax.axhline(optimal, color="k", linestyle=":", label="optimal shrinker")
 ax.set(xlabel="time over the time shown", ylabel="test error per entry", yscale="log")
 ax.legend(frameon=False)
