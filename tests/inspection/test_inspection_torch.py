@@ -224,3 +224,36 @@ def test_live_modules_that_are_no_products(make, spec, fragment):
     else:
         assert not report.pairs
         assert fragment in report.failures[0].reason
+
+
+def test_stacked_experts_as_peft_saves_them_are_its_own_updates(adapters, tmp_path):
+    """Two parameters of one module, nested, with patterns of their own: against `get_delta_weight`."""
+    from torch import nn
+
+    torch, peft = adapters.torch, adapters.peft
+
+    class Experts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gate_up_proj = nn.Parameter(torch.randn(3, 12, 10))
+            self.down_proj = nn.Parameter(torch.randn(3, 10, 6))
+
+    torch.manual_seed(0)
+    parameters = {"experts.gate_up_proj": 2, "experts.down_proj": 3}
+    config = peft.LoraConfig(
+        r=6, lora_alpha=12, target_modules=["q"], target_parameters=list(parameters), rank_pattern=parameters,
+        init_lora_weights=False,
+    )  # fmt: skip
+    base = nn.ModuleDict({"experts": Experts(), "q": nn.Linear(10, 10)})
+    model = peft.get_peft_model(base, config)
+    model.save_pretrained(tmp_path)
+    report = ld.inspect(tmp_path)
+    assert not report.failures
+    wrappers = {m.parameter_name: m for m in model.modules() if type(m).__name__ == "ParamWrapper"}
+    assert set(wrappers) == {"gate_up_proj", "down_proj"}
+    for name, wrapper in wrappers.items():
+        for i, update in enumerate(wrapper.get_delta_weight("default").detach().double().numpy()):
+            pair = report[f"experts.{name}[{i}]"]
+            values = np.linalg.svd(update, compute_uv=False)[: pair.rank]
+            # PEFT multiplies in float32
+            assert pair.singular_values == pytest.approx(values, rel=1e-5)

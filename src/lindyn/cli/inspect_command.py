@@ -231,8 +231,9 @@ def _print_pairs(found: Inspection, most: int | None, sort: str) -> None:
     heads = ["pair", "m₁", "τ₁", "a₁", "act.", "mₖ", "τ", "÷", "stab.", "eff.", "sug."]
     heads += ["out", "drift", "Δ₀"] if _has_start(found) else []
     heads += ["Δ", "cos"] if _has_other(found) else []
-    names = _short_names([p.name for p in shown])
-    rows = [[name, *_cells(p, found)] for name, p in zip(names, shown, strict=True)]
+    whole = [p.name for p in reports]  # what all pairs share is left out, not what the rows shown share
+    names = dict(zip(whole, _short_names(whole), strict=True))
+    rows = [[names[p.name], *_cells(p, found)] for p in shown]
     order = "" if sort == "file" else f", by {sort}"
     left = len(reports) - len(shown)
     output.print_table(f"Pairs{order}", heads, rows, caption=f"{left} more pairs: raise --most" if left else "")
