@@ -203,6 +203,9 @@ class Search:
     unlimited_error: float
 
 
+_MOST_STEPS = 2.0**53  # beyond it floats do not count steps one by one
+
+
 def rate_at(theory: AbstractTheory, threshold: float, rate: float | None) -> float:
     """Return the flow time a step: given, or a tenth of the bound of stability."""
     return SHARE_OF_BOUND * theory.stability_bound(threshold) if rate is None else rate
@@ -210,7 +213,7 @@ def rate_at(theory: AbstractTheory, threshold: float, rate: float | None) -> flo
 
 def last_step(theory: AbstractTheory, threshold: float, rate: float) -> int:
     """Return the step beyond which nothing but noise is learned."""
-    return max(1, math.ceil(theory.horizon(threshold) / rate))
+    return max(1, math.ceil(min(theory.horizon(threshold) / rate, _MOST_STEPS)))
 
 
 def highest_stable_rate(theory: AbstractTheory) -> float:

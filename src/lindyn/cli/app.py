@@ -39,9 +39,17 @@ class _Commands(TyperGroup):
         """Return a command, or None if there is none of that name."""
         if cmd_name not in COMMANDS:
             return None
-        if self.commands[cmd_name] is None:
-            self.commands[cmd_name] = _load(cmd_name)
-        return self.commands[cmd_name]
+        if cmd_name not in _LOADED:
+            _LOADED[cmd_name] = _load(cmd_name)
+        return _LOADED[cmd_name]
+
+
+_LOADED: dict[str, Any] = {}  # the commands that were asked for
+
+
+def app_commands() -> list[Any]:
+    """Return the commands that were asked for in this process."""
+    return list(_LOADED.values())
 
 
 class _Command(TyperCommand):
@@ -103,7 +111,7 @@ def main() -> None:
         _refuse_control_characters(sys.argv[1:])
         app(prog_name="lindyn")
     except InvalidArgument as error:
-        _leave(error.told(_option, "Option {}"))
+        _leave(_told(error))
     except MemoryError as error:
         _leave(str(error) or "The memory of this machine does not suffice; choose smaller sizes.")
     except (OSError, ImportError) as error:
@@ -131,6 +139,14 @@ def _refuse_control_characters(arguments: list[str]) -> None:
 _RENAMED = {"as_json": "json", "as_csv": "csv", "sources": "source", "seeds": "seed"}
 
 
-def _option(name: str) -> str:
-    """Arguments are options here: say --width-exponent where Python says `width_exponent`."""
-    return "--" + _RENAMED.get(name, name).replace("_", "-")
+def _told(error: InvalidArgument) -> str:
+    """Return a refusal in the words of the command line: --width-exponent where Python says `width_exponent`.
+
+    What no option gives is called by its name: "The threshold must …".
+    """
+    options = {p.name for command in app_commands() for p in command.params} | {*_RENAMED}
+
+    def show(name: str) -> str:
+        return "--" + _RENAMED.get(name, name).replace("_", "-") if name in options else name.replace("_", " ")
+
+    return error.told(show, "Option {}" if error.name in options else "The {}")

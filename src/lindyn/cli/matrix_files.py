@@ -43,7 +43,7 @@ def read_matrix(name: str, path: Path) -> np.ndarray:
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, csv.Error, NotImplementedError) as error:
         if isinstance(error, checks.InvalidArgument):
             raise
-        told = getattr(error, "strerror", None) or checks.one_line(error)
+        told = getattr(error, "strerror", None) or checks.one_line(error).partition("; use `usecols`")[0]
         raise checks.InvalidArgument(
             name, "be a readable .npy, .npz, .csv or .tsv file of numbers", f"reading {path} failed: {told}"
         ) from error

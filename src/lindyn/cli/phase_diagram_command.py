@@ -24,6 +24,11 @@ EXAMPLES = (
     "lindyn phase-diagram --preset figure2 --refine min_test_error --level 0.25 --out boundary",
 )
 
+# arguments of the library, and the options that give them
+_NAMES = {
+    "path": "out", "quantity": "refine", "variance_exponents": "variance_range", "width_exponents": "width_range",
+    "sources": "source", "seeds": "seed", "axes": "spacing",
+}  # fmt: skip
 _SIMULATED = ("descend", "formula")
 _MOST_POINTS = 10_000
 _BYTES_PER_CELL = 100  # eight numbers, a status and the reference to a reason
@@ -147,7 +152,12 @@ def phase_diagram(
                      "widths": widths}.items()
         if k in typed and v is not None
     }  # fmt: skip
-    settings = _settings(preset, shape, {**family, **chosen}, ranges, spacing, points if "points" in typed else None)
+    try:
+        settings = _settings(
+            preset, shape, {**family, **chosen}, ranges, spacing, points if "points" in typed else None
+        )
+    except InvalidArgument as error:
+        raise error.renamed(_NAMES) from error
     _check_memory(settings)
     output.prepare_folder(out, force=True)  # an existing diagram is resumed, or refused by its settings
     started = clock.perf_counter()
@@ -157,7 +167,7 @@ def phase_diagram(
         else:
             summary = _refinement(settings, out, refine, level, cells)
     except InvalidArgument as error:
-        raise error.renamed({"path": "out", "quantity": "refine"}) from error
+        raise error.renamed(_NAMES) from error
     except KeyboardInterrupt:
         kept = f"; what is done is kept in {out}: the same command goes on from there" if out else ""
         output.tell(f"Interrupted{kept}.")

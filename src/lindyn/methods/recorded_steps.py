@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from lindyn.support import checks
+from lindyn.support.memory import require_memory
+
+_BYTES_PER_RECORD = 64  # step, time and a few numbers, twice
 
 
 def save_steps(steps: int, save_every: int | Sequence[int]) -> np.ndarray:
@@ -18,6 +21,9 @@ def save_steps(steps: int, save_every: int | Sequence[int]) -> np.ndarray:
     """
     if isinstance(save_every, int | np.integer):
         every = checks.integer("save_every", save_every, at_least=1)
+        count = steps // every + 2
+        told = f"the records of {count:,} steps"
+        require_memory("steps", steps, _BYTES_PER_RECORD * float(count), told, "record fewer with `save_every`")
         return np.unique(np.append(np.arange(0, steps + 1, every), steps))
     chosen = np.asarray(save_every)
     if chosen.ndim != 1 or chosen.size == 0 or not np.issubdtype(chosen.dtype, np.integer):

@@ -128,6 +128,13 @@ def _pieces(problem: _Problem) -> list[tuple[float, float]]:
     lines = [np.concatenate([a + (b - a) * near, (b - (b - a) * near)[::-1]]) for a, b in zip(poles, poles[1:])]  # noqa: B905, RUF007
     lines += [poles[-1] + scale * np.geomspace(1e-12, 1e4, 300), -scale * np.geomspace(1e4, 1e-12, 300)]
     critical = np.concatenate([_critical_values(problem, line) for line in lines])
+    if critical.size == 0:
+        raise InvalidArgument(
+            "noise",
+            "be within the reach of floats from the signal",
+            f"it is {math.sqrt(problem.squares.max()):.3g} times smaller",
+            "set it to 0",
+        )
     # ω vanishes to second order at p < 0 for a square matrix, which is no edge
     edges = np.append(0.0, np.sqrt(np.sort(critical[critical > 1e-10 * critical.max()])))
     low, high = edges[:-1], edges[1:]

@@ -70,7 +70,7 @@ def estimate_spectrum(target: Any, noise: float | None = None) -> SpectrumEstima
         >>> round(found.noise, 2), found.signal.round(0).tolist()
         (2.0, [92.0, 61.0])
     """
-    t = checks.array("target", target, 2, dtype=np.float64)
+    t = checks.squarable("target", checks.array("target", target, 2, dtype=np.float64))
     shape = (t.shape[0], t.shape[1])
     observed = np.linalg.svd(t, compute_uv=False)
     rounding = rounding_floor(observed[0], shape)

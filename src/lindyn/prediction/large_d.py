@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lindyn.methods.recorded_steps import save_steps
 from lindyn.networks.laws import Parametrization
 from lindyn.prediction.losses import no_scale
 from lindyn.prediction.spectra import ModeSpectrum, SpikedSpectrum, mean_signal_spectrum, noisy_top
@@ -89,8 +90,7 @@ def predict(
         )
     spectrum = _spectrum_of((d_out, d_in), rank, singular_values, noise, scale)
     steps = checks.integer("steps", steps, at_least=0)
-    every = checks.integer("save_every", save_every, at_least=1)
-    chosen = np.unique(np.append(np.arange(0, steps + 1, every), steps)).astype(float)
+    chosen = save_steps(steps, save_every).astype(float)
 
     tau, top = law.threshold, float(spectrum.signal[0])
     if tau == 0:

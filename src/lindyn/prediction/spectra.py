@@ -102,7 +102,7 @@ class SpikedSpectrum:
 
     def __init__(self, shape: int | tuple[int, int], signal: Any, noise: float = 1.0):
         object.__setattr__(self, "shape", checks.matrix_shape("shape", shape))
-        s = np.sort(checks.array("signal", signal, 1, dtype=np.float64))[::-1]
+        s = np.sort(checks.squarable("signal", checks.array("signal", signal, 1, dtype=np.float64)))[::-1]
         if s[-1] < 0 or s.size > min(self.shape):
             raise checks.InvalidArgument(
                 "signal",
