@@ -23,6 +23,7 @@ from lindyn.support.namespaces import arrays, demand
 if TYPE_CHECKING:
     from jaxtyping import Float
 
+_REACH = 1e60  # fourth powers of what lies below, times any size, are floats
 _BULK_NODES = 32
 # modes of A* stand apart where they are few and each is well above detection: there the rule of outliers and the
 # deterministic equivalent agree to O(K/d), and the rule costs nothing
@@ -53,7 +54,7 @@ def mean_signal_spectrum(shape: int | tuple[int, int], rank: int, *, scale: floa
     """
     d_out, d_in = checks.matrix_shape("shape", shape)
     k = checks.integer("rank", rank, at_least=1, at_most=min(d_out, d_in, 2000))
-    return checks.number("scale", scale, above=0) * _mean_spectrum(d_out, d_in, k)
+    return checks.number("scale", scale, above=0, at_most=_REACH) * _mean_spectrum(d_out, d_in, k)
 
 
 @cache
@@ -110,7 +111,12 @@ class SpikedSpectrum:
                 f"it holds {s.size}, the smallest {s[-1]:g}",
             )
         object.__setattr__(self, "signal", s)
-        object.__setattr__(self, "noise", checks.number("noise", noise, at_least=0))
+        noise = checks.number("noise", noise, at_least=0, at_most=_REACH)
+        if 0 < noise < 1 / _REACH:
+            raise checks.InvalidArgument(
+                "noise", f"be 0, or at least {1 / _REACH:g}", f"it is {noise:g}", "set it to 0"
+            )
+        object.__setattr__(self, "noise", noise)
 
     @property
     def edge(self) -> float:
