@@ -73,10 +73,6 @@ class Provenance:
     lindyn_version: str = __version__
     jax_version: str | None = None
 
-    def __getitem__(self, name: str) -> Any:
-        """Return a field by its name."""
-        return getattr(self, name)
-
     def as_dict(self) -> dict[str, Any]:
         """Return plain numbers, strings and lists, fit for JSON; NumPy's numbers become Python's."""
         return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
