@@ -174,7 +174,7 @@ class LoraLayer:
 
     def _factor(self, side: str) -> Any:
         held = self._held(side)
-        if held is None and side in _owned(self.layer):
+        if held is None and side in (owned := _owned(self.layer)) and owned[side] is None:
             stored(self.layer, self.name or "the layer", side)  # refuses what is computed
         if held is None:
             raise checks.InvalidArgument(
