@@ -226,6 +226,7 @@ def test_live_modules_that_are_no_products(make, spec, fragment):
         assert fragment in report.failures[0].reason
 
 
+@pytest.mark.filterwarnings("ignore:The following rank_pattern:RuntimeWarning")  # parameters are not counted there
 def test_stacked_experts_as_peft_saves_them_are_its_own_updates(adapters, tmp_path):
     """Two parameters of one module, nested, with patterns of their own: against `get_delta_weight`."""
     from torch import nn
