@@ -1,6 +1,6 @@
 """Validity of the large-d predictions: stated error against exact descent, over a designed table of settings.
 
-    python -m benchmarks.validity [--settings 72] [--draws 3] [--out build/validity.csv]
+    python -m benchmarks.validity [--settings 72] [--first 0] [--draws 3] [--out build/validity.csv]
 
 Shapes, ranks, signals θ (largest singular value over that at which the noise hides it, the others down to 0.8 of it),
 widths from d/4 to 10⁶, σ⁴w from 10⁻⁶ to 30 and learning rates from 0.01 to 0.9 of the stability bound are combined by a
@@ -75,12 +75,15 @@ def main() -> None:
     """Measure, print the table and how often the stated error covers the simulated one."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--settings", type=int, default=72)
+    parser.add_argument("--first", type=int, default=0, help="number of the first setting")
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("build/validity.csv"))
     options, started = parser.parse_args(), time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ValidityWarning)  # most settings are outside on purpose
-        rows = [measure(k, options.draws) for k in track(range(options.settings), "settings")]
+        rows = [
+            measure(k, options.draws) for k in track(range(options.first, options.first + options.settings), "settings")
+        ]
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with options.out.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS)

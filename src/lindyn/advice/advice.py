@@ -117,7 +117,7 @@ def advise(
     spectrum, noise_is, notes = _spectrum(shape, rank, singular_values, target, gradient, noise, scale, kappa)
     w = None if width is None else checks.integer("width", width, at_least=1)
     narrow = w is not None and w < min(spectrum.shape)
-    theory: AbstractTheory = NarrowTheory(spectrum, w) if w is not None and narrow else WideTheory(spectrum, w)
+    theory: AbstractTheory = NarrowTheory.searched(spectrum, w) if w is not None and narrow else WideTheory(spectrum, w)
     if not spectrum.signal.any():
         raise _hidden(target, gradient, f"no singular value stands out of the bulk, which ends at {spectrum.edge:.4g}")
     unit = kappa / (1 - mu)  # flow time of a step of learning rate 1
@@ -251,6 +251,7 @@ def _advice(
         steps=best.step,
         budget=budget,
         test_error=best.test_error,
+        test_error_range=theory.range_at(best),
         zero_error=theory.signal_entry,
         stable_rank=best.stable_rank,
         smallest_error=found.smallest_error,

@@ -117,6 +117,8 @@ class Advice:
         steps: recommended stopping step.
         budget: largest number of steps that was allowed.
         test_error: expected test error per entry at that step.
+        test_error_range: what single runs reach there: for a narrow pair the quantiles 10 and 90 % over starts, for a
+            wide one the test error less and plus its stated error (`lindyn.prediction.validity`).
         zero_error: that of predicting zero, ‖A*‖_F²/(d_out d_in).
         stable_rank: expected there.
         smallest_error: the smallest expected within the budget; `steps` is the earliest within 1 % of it.
@@ -144,6 +146,7 @@ class Advice:
     steps: int
     budget: int
     test_error: float
+    test_error_range: tuple[float, float]
     zero_error: float
     stable_rank: float
     smallest_error: float
@@ -182,6 +185,10 @@ class Advice:
             return lora_code(self.width, self.threshold, **plan)  # type: ignore[arg-type]
         return pair_code(self.shape, self.width, self.threshold, **plan)  # type: ignore[arg-type]
 
+    def _range(self) -> str:
+        low, high = self.test_error_range
+        return f"{low:.3g} … {high:.3g} for {'eight starts in ten' if self.narrow else 'single runs'}"
+
     def facts(self) -> list[tuple[str, str]]:
         """Return the main numbers as label and text."""
         first = (
@@ -199,7 +206,10 @@ class Advice:
                 f"{self.stability_bound:.4g})",
             ),
             ("stop at step", f"{self.steps:,}  (of at most {self.budget:,})"),
-            ("expected test error (per entry)", f"{self.test_error:.4g}  (predicting zero: {self.zero_error:.4g})"),
+            (
+                "expected test error (per entry)",
+                f"{self.test_error:.4g}  ({self._range()}; predicting zero: {self.zero_error:.4g})",
+            ),
             ("expected stable rank", f"{self.stable_rank:.3g}"),
             ("price of depth", f"{self.steps_per_decade:.3g} further steps for every factor of 10 in τ"),
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,11 +13,13 @@ import numpy as np
 from lindyn.advice.narrow_pairs import narrow_curves
 from lindyn.prediction.large_d import stability_bound_of
 from lindyn.prediction.spectra import SpikedSpectrum
+from lindyn.prediction.validity import cells_error
 from lindyn.solutions.modes import ModeTimes, mode_time, mode_times
 
 SHARE_OF_BOUND = 0.1  # learning rate over the bound of stability: descent lags the flow by some 5 %
 WIDE_ERROR, SMALL_START = 0.1, 0.01  # √(d/w), and σ⁴w over the signal's entries: what counts as small
 NEAR = 0.01  # relative excess of error that is traded for fewer steps
+_STARTS = 64  # hidden units over which a narrow pair is averaged at a point: 32 starts of width 2, 8 of width 8
 _NEGLIGIBLE = 1e-4  # excess of error, in units of the signal's entries
 _DECADES_BELOW, _FACTOR_ABOVE = 8, 30.0  # of the smallest, of the largest signal mode: where τ is sought
 
@@ -88,6 +90,14 @@ class AbstractTheory(ABC):
     def mode_times(self, threshold: float) -> ModeTimes:
         """Return when each mode is learned."""
 
+    @abstractmethod
+    def range_at(self, point: Point) -> tuple[float, float]:
+        """Return between which test errors single runs end at a point."""
+
+    def refined(self) -> AbstractTheory:
+        """Return the theory as it is used at a point, once the search is over."""
+        return self
+
 
 @dataclass(frozen=True, eq=False)
 class WideTheory(AbstractTheory):
@@ -133,17 +143,35 @@ class WideTheory(AbstractTheory):
         """Return the inverse of the mode curve."""
         return mode_times(self.modes, threshold)
 
+    def range_at(self, point: Point) -> tuple[float, float]:
+        """Return the test error less and plus its stated error."""
+        cell = point.threshold, point.rate, point.step, self.start_variance(point.threshold)
+        arrays = [np.array([float(v)]) for v in (*cell, self.width_at(point.threshold))]
+        share = np.array([point.rate / self.stability_bound(point.threshold)])
+        error = float(cells_error(self.spectrum, *arrays, share)[0])
+        return max(0.0, point.test_error - error), point.test_error + error
+
 
 @dataclass(frozen=True, eq=False)
 class NarrowTheory(AbstractTheory):
     """Width below both dimensions (LoRA): the λ-balanced flow (3.4), averaged over starts."""
 
     width: int
+    draws: int = 1  # of the start, the same ones at every threshold
 
     @property
     def resolution(self) -> tuple[int, int]:
         """Thresholds to try, and times of each curve."""
-        return 16, 100
+        return 16, 60
+
+    @classmethod
+    def searched(cls, spectrum: SpikedSpectrum, width: int) -> NarrowTheory:
+        """Return the theory with as many starts as a search can afford: where it is narrow, starts differ."""
+        return cls(spectrum, width, draws=4 * max(1, 6 // width) if width <= 32 else 1)
+
+    def refined(self) -> NarrowTheory:
+        """Return the theory over enough starts: at a width of 2 one of them in ten ends a third above the mean."""
+        return replace(self, draws=max(self.draws, _STARTS // self.width))
 
     def width_at(self, threshold: float) -> int:
         """Return the given width."""
@@ -166,7 +194,7 @@ class NarrowTheory(AbstractTheory):
 
     def curves(self, threshold: float, times: np.ndarray) -> Curves:
         """Return the mean curves over starts."""
-        found = narrow_curves(self.spectrum, self.width, threshold, times, draws=4 if self.width <= 32 else 1)
+        found = narrow_curves(self.spectrum, self.width, threshold, times, draws=self.draws)
         return Curves(found.test_error, found.stable_rank, found.signal_modes)
 
     def mode_times(self, threshold: float) -> ModeTimes:
@@ -175,6 +203,15 @@ class NarrowTheory(AbstractTheory):
         learned = self.curves(threshold, times).signal_modes
         levels = (np.full(self.modes.shape, threshold), self.modes / 2, 0.9 * self.modes)
         return ModeTimes(*(_passing(times, learned, level, self.modes) for level in levels))
+
+    def range_at(self, point: Point) -> tuple[float, float]:
+        """Return the quantiles 10 and 90 % over starts, widened by the error of the noise's draw."""
+        time = np.array([point.rate * point.step])
+        found = narrow_curves(self.spectrum, self.width, point.threshold, time, draws=self.refined().draws)
+        # the draw of the noise, as of a wide pair
+        cell = (np.array([float(v)]) for v in (point.threshold, point.rate, point.step, 0.0, math.inf, 0.0))
+        error = float(cells_error(self.spectrum, *cell)[0])
+        return max(0.0, float(found.low[0]) - error), float(found.high[0]) + error
 
 
 def _passing(times: np.ndarray, learned: np.ndarray, level: np.ndarray, modes: np.ndarray) -> np.ndarray:
@@ -258,7 +295,7 @@ def search(theory: AbstractTheory, rate: float | None, budget: int) -> Search | 
     allowed = (1 + NEAR) * smallest + _NEGLIGIBLE * theory.signal_entry
     chosen = min((p for p in points if p.test_error <= allowed), key=lambda p: p.step)
     return Search(
-        recommended=best_step(theory, chosen.threshold, chosen.rate, budget, refine=True),
+        recommended=best_step(theory.refined(), chosen.threshold, chosen.rate, budget, refine=True),
         smallest_error=smallest,
         unlimited_error=min([smallest, *(p.test_error for p in unlimited)]),
     )
@@ -268,4 +305,5 @@ def trade_off(theory: AbstractTheory, rate: float | None, depths: Sequence[float
     """Return the best steps, without a budget, at thresholds in units of the smallest detected mode."""
     thresholds = [depth * float(theory.modes[-1]) for depth in depths]
     stable = [t for t in thresholds if rate is None or rate < theory.stability_bound(t)]
-    return [best_step(theory, t, rate_at(theory, t, rate), None, refine=False) for t in stable]
+    fine = theory.refined()
+    return [best_step(fine, t, rate_at(theory, t, rate), None, refine=False) for t in stable]

@@ -31,7 +31,7 @@ import numpy as np
 from lindyn.prediction.spectra import ModeSpectrum, SpikedSpectrum
 from lindyn.solutions.modes import mode_curve
 
-DRAW, PLACES, WIDTH, SATURATION, ARRIVAL, OVERLAP = 1.4, 0.7, 0.26, 0.2, 0.68, 2.5  # C_d, C_x, C_w, C_s, C_a, C_0
+DRAW, PLACES, WIDTH, SATURATION, ARRIVAL, OVERLAP = 1.3, 0.65, 0.24, 0.2, 0.63, 2.3  # C_d, C_x, C_w, C_s, C_a, C_0
 SMALL_STEPS = 0.1  # η over the stability bound, up to which the flow is reported: there it lags by some 5 %
 _RELATIVE = 1e-4  # change of x by which ∂m/∂x is taken
 USABLE = (
