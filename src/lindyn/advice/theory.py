@@ -205,12 +205,12 @@ class NarrowTheory(AbstractTheory):
         return ModeTimes(*(_passing(times, learned, level, self.modes) for level in levels))
 
     def range_at(self, point: Point) -> tuple[float, float]:
-        """Return the quantiles 10 and 90 % over starts, widened by the error of the noise's draw."""
+        """Return the quantiles 10 and 90 % over starts, widened by twice the error of the noise's draw."""
         time = np.array([point.rate * point.step])
         found = narrow_curves(self.spectrum, self.width, point.threshold, time, draws=self.refined().draws)
         # the draw of the noise, as of a wide pair
         cell = (np.array([float(v)]) for v in (point.threshold, point.rate, point.step, 0.0, math.inf, 0.0))
-        error = float(cells_error(self.spectrum, *cell)[0])
+        error = 2 * float(cells_error(self.spectrum, *cell)[0])  # of an expected deviation: nine in ten
         return max(0.0, float(found.low[0]) - error), float(found.high[0]) + error
 
 
