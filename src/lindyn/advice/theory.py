@@ -145,10 +145,11 @@ class WideTheory(AbstractTheory):
 
     def range_at(self, point: Point) -> tuple[float, float]:
         """Return the test error less and plus its stated error."""
-        cell = point.threshold, point.rate, point.step, self.start_variance(point.threshold)
-        arrays = [np.array([float(v)]) for v in (*cell, self.width_at(point.threshold))]
-        share = np.array([point.rate / self.stability_bound(point.threshold)])
-        error = float(cells_error(self.spectrum, *arrays, share)[0])
+        share = point.rate / self.stability_bound(point.threshold)
+        start, width = self.start_variance(point.threshold), self.width_at(point.threshold)
+        cell = (point.threshold, point.rate, point.step, start, width, share)
+        tau, rate, steps, n0, w, part = (np.array([float(v)]) for v in cell)
+        error = float(cells_error(self.spectrum, tau, rate, steps, n0, w, part)[0])
         return max(0.0, point.test_error - error), point.test_error + error
 
 
