@@ -327,6 +327,53 @@ def speed(width: int = 10_000) -> None:
     )
 
 
+def diagram(points: int = 12, dim: int = 100, out: str = "build/depth_diagram.npz") -> None:
+    """L = 3: predicted against descended smallest test errors on a grid, and the slope of the contour at 0.25."""
+    from pathlib import Path
+
+    from lindyn.diagrams import DiagramSettings, compute
+
+    gamma_v, gamma_w = np.linspace(-3.2, -0.4, points), np.linspace(0.6, 3.4, points)
+    settings = DiagramSettings(
+        variance_exponents=gamma_v, width_exponents=gamma_w, shape=(dim, dim), rank=5, spectrum="mean",
+        sources=("predict", "descend"), depth=3,
+    )  # fmt: skip
+    w, v = (x.ravel() for x in np.meshgrid(gamma_w, gamma_v, indexing="ij"))
+    began = time.perf_counter()
+    found = compute(settings, 0, v, w)
+    variance, width = settings.law(v, w)
+    predicted, descended = (found[source]["min_test_error"] for source in settings.sources)
+    valid = (width >= 10 * dim) & (settings.start_variance(variance, width) < 0.1) & np.isfinite(descended)
+    gap = np.abs(predicted - descended)
+    lit = valid & (np.minimum(predicted, descended) < 0.9)
+    print(
+        f"L = 3, d = {dim}, {points} × {points} cells, {time.perf_counter() - began:.0f} s: mean difference of the "
+        f"smallest test error {gap[valid].mean():.4f} over {valid.sum()} cells with w ≥ 10 d and A(0) small (largest "
+        f"{gap[valid].max():.3f}); of the {lit.sum()} that learn {gap[lit].mean():.4f}; over all finite cells "
+        f"{np.nanmean(gap):.4f}"
+    )
+    for source, errors in (("predict", predicted), ("descend", descended)):
+        place = _crossings(errors.reshape(points, points), gamma_v, gamma_w, 0.25)
+        slope, offset = np.polyfit(place[:, 1], place[:, 0], 1) if len(place) > 2 else (np.nan, np.nan)
+        print(
+            f"{source}: contour 0.25 is γ_σ² = {offset:.2f} + ({slope:.3f}) γ_w over {len(place)} widths (theory: −1)"
+        )
+    Path(out).parent.mkdir(exist_ok=True)
+    np.savez(out, gamma_v=gamma_v, gamma_w=gamma_w, predicted=predicted, descended=descended, valid=valid)
+
+
+def _crossings(errors: np.ndarray, gamma_v: np.ndarray, gamma_w: np.ndarray, level: float) -> np.ndarray:
+    """Return (γ_σ², γ_w) where the error rises through a level towards larger variances, row by row."""
+    found = []
+    for row, width in zip(errors, gamma_w, strict=True):
+        rises = np.flatnonzero((row[:-1] < level) & (row[1:] >= level))
+        if rises.size:
+            k = int(rises[-1])
+            share = (level - row[k]) / (row[k + 1] - row[k])
+            found.append((gamma_v[k] + share * (gamma_v[k + 1] - gamma_v[k]), width))
+    return np.array(found).reshape(-1, 2)
+
+
 PARTS = {
     "law": law,
     "cost": cost,
@@ -335,6 +382,7 @@ PARTS = {
     "curve": curve,
     "escape": escape,
     "speed": speed,
+    "diagram": diagram,
 }
 
 if __name__ == "__main__":

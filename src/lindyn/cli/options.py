@@ -13,7 +13,9 @@ from lindyn.support.errors import InvalidArgument
 if TYPE_CHECKING:
     import numpy as np
 
-    from lindyn.networks import Parametrization, TwoLayer
+    from lindyn.networks import Parametrization
+    from lindyn.networks.deep_laws import DeepParametrization
+    from lindyn.networks.network import Network
     from lindyn.tasks import SpikedMatrix
 
 TASK, NET, RUN, OUT = "Task", "Network", "Training", "Output"
@@ -48,6 +50,7 @@ VarianceExponent = Annotated[
 WidthExponent = Annotated[float | None, typer.Option(help="γ_w: width w = d^γ_w.", rich_help_panel=NET)]
 Variance = Annotated[float | None, typer.Option(help="σ², instead of its exponent.", rich_help_panel=NET)]
 Width = Annotated[float | None, typer.Option(help="w, instead of its exponent; 1e12 is fine.", rich_help_panel=NET)]
+Depth = Annotated[int, typer.Option(help="Layers L, of equal σ² and w; τ = (σ²w)^(L/2).", rich_help_panel=NET)]
 Steps = Annotated[int, typer.Option(help="Gradient-descent steps.", rich_help_panel=RUN)]
 LearningRate = Annotated[
     str,
@@ -173,6 +176,15 @@ def law_of(
     )
 
 
+def deep_law_of(law: Parametrization, shape: tuple[int, int], depth: int) -> DeepParametrization:
+    """Return the law of the weights for three layers or more, of the same σ² and w."""
+    from lindyn.prediction.deep_spectra import at_depth
+    from lindyn.solutions.deep_modes import DEEPEST
+    from lindyn.support import checks
+
+    return at_depth(law, shape, checks.integer("depth", depth, at_least=2, at_most=DEEPEST))
+
+
 def values_of(text: str | None, name: str = "singular_values") -> list[float] | None:
     """Parse numbers separated by commas."""
     if text is None:
@@ -234,11 +246,11 @@ def drawn_task(
     )
 
 
-def phase_in(net: TwoLayer, singular_values: Any, rank: int | None) -> str:
+def phase_in(net: Network, singular_values: Any, rank: int | None) -> str:
     """Return the phase in which a network trains on modes of a signal (or of the target, if no signal is known)."""
     import numpy as np
 
     from lindyn.prediction.regimes import phase_of
 
     n0 = float(np.mean(net.matrix**2))
-    return phase_of(net.threshold, singular_values, width=net.width, start_variance=n0, rank=rank or 0)
+    return phase_of(net.threshold, singular_values, width=min(net.widths), start_variance=n0, rank=rank or 0)

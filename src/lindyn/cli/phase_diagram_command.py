@@ -75,6 +75,7 @@ def phase_diagram(
         str, typer.Option(help="'log' or 'linear' grid between --variances, --widths.", rich_help_panel=o.NET)
     ] = "log",
     points: Annotated[int, typer.Option(help="Points along each axis.", rich_help_panel=o.NET)] = 30,
+    depth: o.Depth = 2,
     source: Annotated[
         list[str] | None,
         typer.Option(
@@ -135,7 +136,7 @@ def phase_diagram(
         checks.integer("workers", workers, at_least=1)
     training: dict[str, Any] = {
         "steps": steps, "dtype": checks.precision("dtype", dtype).name,
-        "learning_rate": o.rate_of(learning_rate, ("auto",)),
+        "learning_rate": o.rate_of(learning_rate, ("auto",)), "depth": depth,
     }  # fmt: skip
     chosen = {"sources": sources, "seeds": tuple(seed or [0]), **{k: v for k, v in training.items() if k in typed}}
     shape = o.shape_of(dim, rows, columns) if typed & {"dim", "rows", "columns"} else None

@@ -13,12 +13,14 @@ from lindyn.support.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from lindyn.networks import Parametrization
+    from lindyn.networks.deep_laws import DeepParametrization
     from lindyn.simulation.trajectory import Trajectory
 
 EXAMPLES = (
     "lindyn predict --dim 200 --rank 5 --variance-exponent -2.2 --width-exponent 1.75",
     "lindyn predict --dim 1000000000 --rank 5 --variance-exponent -1.5 --width-exponent 2 --json",
     "lindyn predict --dim 200 --rank 5 --variance 1e-5 --width 1e6 --sampled --seed 3",
+    "lindyn predict --dim 200 --rank 5 --variance-exponent -1.6 --width-exponent 2 --depth 3",
     "lindyn predict --dim 200 --rank 5 --cells cells.csv --out predictions.csv",
 )
 
@@ -38,6 +40,7 @@ def predict(
     width_exponent: o.WidthExponent = None,
     variance: o.Variance = None,
     width: o.Width = None,
+    depth: o.Depth = 2,
     steps: o.Steps = 750,
     learning_rate: o.LearningRate = "auto",
     save_every: o.SaveEvery = 1,
@@ -86,10 +89,11 @@ def predict(
     law = o.law_of(shape, variance_exponent, width_exponent, variance, width)
     signal: dict[str, Any] = {"rank": rank, "noise": noise, "scale": scale}
     training: dict[str, Any] = {"learning_rate": o.rate_of(learning_rate), "steps": steps}
+    deep = o.deep_law_of(law, shape, depth)
     if sampled:
         run, summary = _sampled(shape, law, seed, dtype, save_every, singular_values, signal, training)
     else:
-        run, summary = _predicted(shape, law, save_every, o.values_of(singular_values), signal, training)
+        run, summary = _predicted(shape, law, deep, save_every, o.values_of(singular_values), signal, training)
     summary |= {"width": law.width, "variance": law.variance_in, "seed": seed if sampled else None}
     _report(run, summary, sampled=sampled, as_json=as_json, out=out)
     output.finish(run.status)
@@ -104,14 +108,16 @@ def _check_options(typed: set[str]) -> None:
     if "cells" in typed:
         o.idle(
             typed,
-            ("variance_exponent", "width_exponent", "variance", "width", "steps", "save_every", "sampled", "seed",
-             "dtype", "as_json"),
+            ("variance_exponent", "width_exponent", "variance", "width", "depth", "steps", "save_every", "sampled",
+             "seed", "dtype", "as_json"),
             "with `cells`, whose rows say it all",
         )  # fmt: skip
         o.require(o.has_size(typed), o.has_signal(typed), ("out" in typed, "`out` FILE.csv"))
         return
     o.require(o.has_size(typed), o.has_signal(typed), *o.has_law(typed))
-    if "sampled" not in typed:
+    if "sampled" in typed:
+        o.idle(typed, ("depth",), "with `sampled`, the closed form of two layers")
+    else:
         o.idle(typed, ("seed", "dtype"), "without `sampled`")
 
 
@@ -139,19 +145,21 @@ def _sampled(
 
 
 def _predicted(
-    shape: tuple[int, int], law: Parametrization, save_every: int, values: list[float] | None, signal: dict[str, Any],
-    training: dict[str, Any],
+    shape: tuple[int, int], law: Parametrization, deep: DeepParametrization, save_every: int,
+    values: list[float] | None, signal: dict[str, Any], training: dict[str, Any],
 ) -> tuple[Trajectory, dict[str, Any]]:  # fmt: skip
     """Evaluate the large-d theory."""
     from lindyn.cli.run_summary import summary_of
     from lindyn.prediction import predict as run_prediction
+    from lindyn.prediction.deep_spectra import start_variance
     from lindyn.prediction.regimes import phase_of
     from lindyn.prediction.spectra import mean_signal_spectrum
 
-    run = run_prediction(shape, law, singular_values=values, save_every=save_every, **signal, **training)
+    chosen = law if deep.depth == 2 else deep
+    run = run_prediction(shape, chosen, singular_values=values, save_every=save_every, **signal, **training)
     modes: Any = values if values is not None else mean_signal_spectrum(shape, signal["rank"], scale=signal["scale"])
-    n0 = law.start_variance
-    phase = phase_of(law.threshold, modes, width=law.width, start_variance=n0)
+    n0 = start_variance(deep.variances, deep.widths)
+    phase = phase_of(chosen.threshold, modes, width=law.width, start_variance=n0)
     return run, summary_of(run, phase, float(run["stable_rank"][run["test_error"].argmin()]))
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "lindyn regime --dim 500 --rank 5 --variance-exponent -1.85 --width-exponent 2.25",
     "lindyn regime --threshold 2 --singular-values 8,3,1",
+    "lindyn regime --dim 500 --rank 5 --variance-exponent -1.85 --width-exponent 2.25 --depth 3",
     "lindyn regime --target matrix.npy --threshold 0.5",
 )
 
@@ -42,6 +43,7 @@ def regime(
     width_exponent: o.WidthExponent = None,
     variance: o.Variance = None,
     width: o.Width = None,
+    depth: o.Depth = 2,
     threshold: Annotated[
         float | None,
         typer.Option(help="τ itself, instead of variance and width.", rich_help_panel=o.NET),
@@ -62,6 +64,7 @@ def regime(
     Modes are the singular values of what training sees: those given, those of --target, or where a signal of given
     rank shows in noise (and the upper edge of the noise bulk).
     """
+    from lindyn.prediction.deep_spectra import start_variance
     from lindyn.prediction.regimes import regime as split_modes
     from lindyn.support import checks
 
@@ -72,10 +75,11 @@ def regime(
     labels, modes, signal, shape = _modes(dim, rows, columns, rank, singular_values, noise, scale, target)
     if threshold is None:
         law = o.law_of(shape or o.shape_of(dim, rows, columns), variance_exponent, width_exponent, variance, width)
-        tau, w, n0 = law.threshold, law.width, law.start_variance
+        deep = o.deep_law_of(law, (1, 1), depth)
+        tau, w, n0 = deep.threshold, law.width, start_variance(deep.variances, deep.widths)
     else:
         tau, w, n0 = checks.number("threshold", threshold, above=0), None, None
-    split = split_modes(tau, modes)
+    split = split_modes(tau, modes, depth=depth)
     summary = _summary(split, labels, signal, w, n0, rate)
     if out is not None:
         from lindyn.plots import mode_growth
@@ -170,6 +174,7 @@ def _summary(
         )
     ]  # fmt: skip
     return {
+        "depth": split.depth,
         "threshold": tau,
         "phase": phase_of(tau, signal, width=width, start_variance=n0),
         "width": width,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lindyn.methods import GradientDescent
-    from lindyn.networks import TwoLayer
+    from lindyn.networks.network import Network
     from lindyn.simulation.trajectory import Trajectory
     from lindyn.tasks import SpikedMatrix
 
@@ -49,6 +49,7 @@ def simulate(
     width_exponent: o.WidthExponent = None,
     variance: o.Variance = None,
     width: o.Width = None,
+    depth: o.Depth = 2,
     dynamics: Annotated[
         str, typer.Option(help="network, or its matrix under: mixed, lazy, balanced.", rich_help_panel=o.RUN)
     ] = "network",
@@ -89,7 +90,7 @@ def simulate(
     The task is drawn (--dim, --rank) or read (--target, whose rank and noise are then estimated). The network is given
     by the variance σ² of its weights and its width w.
     """
-    from lindyn.networks import TwoLayer
+    from lindyn.networks import DeepLinear, TwoLayer
     from lindyn.support import checks
 
     typed = o.given(ctx)
@@ -106,7 +107,13 @@ def simulate(
         checks.precision("dtype", dtype),
     )  # fmt: skip
     law = o.law_of(task.shape, variance_exponent, width_exponent, variance, width)
-    net = TwoLayer.parametrized(task.shape, law, key, dtype=checks.precision("dtype", dtype))
+    precision = checks.precision("dtype", dtype)
+    deep = o.deep_law_of(law, task.shape, depth)
+    net: Network
+    if deep.depth == 2:
+        net = TwoLayer.parametrized(task.shape, law, key, dtype=precision)
+    else:
+        net = DeepLinear.parametrized(task.shape, deep, key, dtype=precision)
     run, replay, laid_over = _run(
         net, task, dynamics, method, formula, save_every, recorded,
         learning_rate=o.rate_of(learning_rate), steps=steps, order=order, momentum=momentum, weight_decay=weight_decay,
@@ -116,7 +123,8 @@ def simulate(
     modes, count = _signal_modes(task, known, rank)
     summary = {
         **summary_of(run, o.phase_in(net, modes, count), stable_rank_at_minimum(run, replay)),
-        "width": net.width,
+        "width": law.width,
+        "depth": net.depth,
         "variance": law.variance_in,
         "seed": seed,
         **known,
@@ -149,7 +157,9 @@ def _check_options(typed: set[str], *, dynamics: str, method: str, spectrum: str
     if method != "descent":
         o.idle(typed, ("order", "momentum"), "for a flow or a closed form", "use --method descent")
     if dynamics != "network":
-        o.idle(typed, ("order",), "for a dynamics of the matrix")
+        o.idle(typed, ("order", "depth"), "for a dynamics of the matrix")
+    if "depth" in typed:
+        o.idle(typed, ("formula",), "with `depth`, since the formula is that of two layers")
     if "formula" in typed:
         if dynamics != "network":
             o.idle(typed, ("formula",), f"with --dynamics {dynamics}, which is a formula itself")
@@ -195,7 +205,7 @@ def _signal_modes(task: SpikedMatrix, known: dict[str, Any], rank: int | None) -
 
 
 def _run(
-    net: TwoLayer, task: SpikedMatrix, dynamics: str, method: str, formula: bool, save_every: int, recorded: list[str],
+    net: Network, task: SpikedMatrix, dynamics: str, method: str, formula: bool, save_every: int, recorded: list[str],
     **options: Any,
 ) -> tuple[Trajectory, Callable[[int], Trajectory], Trajectory | None]:  # fmt: skip
     """Return the run, a function that repeats it to one record, and the formula's run if it is asked for."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from lindyn.prediction.estimation import estimate_spectrum
 from lindyn.prediction.spectra import SpikedSpectrum, mean_signal_spectrum
+from lindyn.solutions.deep_modes import DEEPEST
 from lindyn.support import checks
 from lindyn.tasks.spiked import SpikedMatrix
 
@@ -43,6 +44,7 @@ class DiagramSettings:
         steps: largest number of steps.
         dtype: precision of descend and formula.
         axes: how figures show the grid: "exponent" (γ), "log" or "linear" (σ² and w themselves).
+        depth: L, 2 to 6, with the same σ² and w in all layers; τ is then (σ²w)^{L/2} (7.4).
 
     Raises:
         InvalidArgument: a grid that is not increasing, or another setting that cannot be used.
@@ -66,6 +68,7 @@ class DiagramSettings:
     steps: int = 750
     dtype: str = "float32"
     axes: str = "exponent"
+    depth: int = 2
 
     def __post_init__(self) -> None:
         for name in ("variance_exponents", "width_exponents"):
@@ -97,6 +100,11 @@ class DiagramSettings:
             checks.integer("seeds", seed, at_least=0)
         for source in self.sources:
             checks.choice("sources", source, SOURCES)
+        object.__setattr__(self, "depth", checks.integer("depth", self.depth, at_least=2, at_most=DEEPEST))
+        if self.depth != 2 and "formula" in self.sources:
+            raise checks.InvalidArgument(
+                "sources", "not hold 'formula' beyond two layers", f"the depth is {self.depth}", "use 'predict'"
+            )
 
     def _check_signal(self) -> None:
         checks.number("scale", self.scale, above=0)
@@ -211,6 +219,14 @@ class DiagramSettings:
         width = np.exp(np.asarray(width_exponents, dtype=np.float64) * self.log_dim)
         return variance, np.maximum(1.0, np.round(width))
 
+    def threshold(self, variance: np.ndarray, width: np.ndarray) -> np.ndarray:
+        """Return τ = (σ²w)^{L/2} of cells (7.4)."""
+        return np.asarray((variance * width) ** (self.depth / 2))
+
+    def start_variance(self, variance: np.ndarray, width: np.ndarray) -> np.ndarray:
+        """Return n₀ = σ^{2L}w^{L−1} of cells, the variance of an entry of A(0); σ⁴w at two layers."""
+        return np.asarray(variance**self.depth * width ** (self.depth - 1))
+
     @property
     def unit(self) -> float:
         """Mean square of an entry of A*: the published thresholds, for which it is 1, are measured in it."""
@@ -260,13 +276,14 @@ def with_theory(dataset: xarray.Dataset) -> xarray.Dataset:
         theory (2.9), section 4.
     """
     settings = DiagramSettings.from_dict(json.loads(dataset.attrs["settings"]))
-    told = {"shape": list(settings.shape), **{k: getattr(settings, k) for k in ("rank", "noise", "steps", "axes")}}
+    names = ("rank", "noise", "steps", "axes", "depth")
+    told = {"shape": list(settings.shape), **{k: getattr(settings, k) for k in names}}
     dataset = dataset.assign_attrs(told)
     if "point" in dataset.dims:
         return dataset
     gamma_w, gamma_v = np.meshgrid(settings.width_exponents, settings.variance_exponents, indexing="ij")
     variance, width = settings.law(gamma_v, gamma_w)
-    signal, tau = settings.signal_spectrum(), (variance * width)[..., None]
+    signal, tau = settings.signal_spectrum(), settings.threshold(variance, width)[..., None]
     dims = ("width_exponent", "variance_exponent")
     return dataset.assign_coords(
         variance=(dims, variance, {"long_name": "variance σ² of a weight", "units": "1"}),

@@ -28,8 +28,8 @@ class Cell(NamedTuple):
     """Start of one cell: learning rate, layers (w1, w2ᵀ) of the network and of the formula's start."""
 
     rate: Any
-    network: tuple[Any, Any]
-    twin: tuple[Any, Any]
+    network: tuple[Any, ...]
+    twin: tuple[Any, ...]
 
 
 class Outcome(NamedTuple):

@@ -10,14 +10,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lindyn.diagrams.deep_cells import deep_cell, deep_lane_width, follow_deep_modes
 from lindyn.diagrams.predicted import follow_modes
 from lindyn.diagrams.settings import DiagramSettings
 from lindyn.diagrams.simulated import Cell, Outcome, run_cells
 from lindyn.diagrams.stopping import Watch
 from lindyn.networks.two_layer import TwoLayer
+from lindyn.prediction.deep_spectra import deep_active, deep_errors, deep_stability_limit, deep_validity
 from lindyn.prediction.large_d import stability_bound_of
 from lindyn.prediction.spectra import ModeSpectrum
 from lindyn.prediction.validity import USABLE, cells_error
+from lindyn.solutions.deep_modes import deep_published_rate
 from lindyn.solutions.step_sizes import figure2_rate
 from lindyn.support import checks
 from lindyn.support.labels import OF_CELLS
@@ -95,33 +98,46 @@ def _rates(
     settings: DiagramSettings, source: str, seed: int, variance: np.ndarray, width: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the learning rate of each cell, and its bound of stability."""
-    deviation = np.sqrt(variance)
-    bound = stability_bound_of(settings.theory(), variance * width, width, (deviation, deviation))
+    deviation, tau = np.sqrt(variance), settings.threshold(variance, width)
+    if settings.depth == 2:
+        bound = stability_bound_of(settings.theory(), tau, width, (deviation, deviation))
+    else:
+        bound = deep_stability_limit(tau, width, settings.theory().modes.top, settings.shape, settings.depth)
     if not isinstance(settings.learning_rate, str):
         return np.full(bound.shape, settings.learning_rate), bound
     signal = _signal(settings, source, seed)
     top, size = float(signal[0]), float(np.linalg.norm(signal))
+    if settings.depth != 2:
+        return deep_published_rate(tau, top=top, size=size, bound=bound, depth=settings.depth), bound
     return figure2_rate(variance * width, top=top, size=size, bound=bound), bound
 
 
 def _predicted(
     settings: DiagramSettings, source: str, seed: int, variance: np.ndarray, width: np.ndarray
 ) -> dict[str, np.ndarray]:
-    tau, n0 = variance * width, variance**2 * width
+    tau, n0 = settings.threshold(variance, width), settings.start_variance(variance, width)
     rate, bound = _rates(settings, source, seed, variance, width)
-    modes = _modes(settings, source, seed)
-    end = follow_modes(modes, tau, rate, n0, steps=settings.steps, unit=settings.unit)
-    best = rate * end.best_step
-    error = cells_error(settings.theory(), tau, rate, np.asarray(end.best_step), n0, width, rate / bound)
-    zero = modes.energy / (float(modes.shape[0]) * modes.shape[1])
+    modes, depth = _modes(settings, source, seed), settings.depth
+    if depth == 2:
+        end = follow_modes(modes, tau, rate, n0, steps=settings.steps, unit=settings.unit)
+        best = rate * end.best_step
+        stable, active = modes.errors(tau, best, n0)["stable_rank"], modes.active(tau, best)
+        error = cells_error(settings.theory(), tau, rate, np.asarray(end.best_step), n0, width, rate / bound)
+        zero = modes.energy / (float(modes.shape[0]) * modes.shape[1])
+        valid = error <= USABLE * zero
+    else:
+        end = follow_deep_modes(modes, depth, tau, rate, n0, steps=settings.steps, unit=settings.unit)
+        best = rate * end.best_step
+        stable, active = deep_errors(modes, depth, tau, best, n0).stable_rank, deep_active(modes, depth, tau, best)
+        error, valid = np.full(tau.size, np.nan), deep_validity(width, n0, settings.shape, settings.unit)
     found = {
         **_of_watch(end),
-        "stable_rank": modes.errors(tau, best, n0)["stable_rank"],
-        "active_modes": modes.active(tau, best),
+        "stable_rank": stable,
+        "active_modes": active,
         "distance": np.full(tau.size, np.nan),
         "learning_rate": rate,
         "error_estimate": error,
-        "valid": np.where(error <= USABLE * zero, 1.0, 0.0),
+        "valid": np.where(valid, 1.0, 0.0),
     }
     unstable = rate > bound
     found = {name: np.where(unstable, np.nan, values) for name, values in found.items()}
@@ -142,6 +158,8 @@ def _of_watch(watch: Watch) -> dict[str, np.ndarray]:
 
 def lane_width(settings: DiagramSettings, width: float) -> int:
     """Return the hidden units that a cell is padded to: few sizes, since each is compiled."""
+    if settings.depth != 2:
+        return deep_lane_width(settings.shape, settings.depth, width)
     n = sum(settings.shape)
     return min(n, max(8, 1 << (int(min(width, n)) - 1).bit_length()))
 
@@ -156,7 +174,7 @@ def _simulated(
     lanes: int,
 ) -> Found:
     rate, bound = _rates(settings, "descend", seed, variance, width)
-    tau, dtype = variance * width, np.dtype(settings.dtype)
+    tau, dtype = settings.threshold(variance, width), np.dtype(settings.dtype)
     padded = np.array([lane_width(settings, w) for w in width])
     found = {s: {q: np.full(tau.size, np.nan) for q in OF_CELLS} for s in sources}
     reasons = np.full(tau.size, "", dtype=object)
@@ -164,6 +182,10 @@ def _simulated(
     def starts(chosen: np.ndarray) -> Iterator[Cell]:
         for k in chosen:
             key = stream("seeds", seed, "cells", *entropy[k].tolist())
+            if settings.depth != 2:
+                place = int(width[k]), variance[k], rate[k], padded[k]
+                yield deep_cell(settings.shape, settings.depth, *place, key=key, dtype=dtype)
+                continue
             net = TwoLayer.gaussian(settings.shape, int(width[k]), variance[k], key=key)
             yield Cell(dtype.type(rate[k]), _layers(net, padded[k], dtype), _twin(net, dtype))
 
@@ -188,7 +210,9 @@ def _simulated(
                     )
                     continue
                 for source in sources:
-                    for name, value in _quantities(source, outcome, tau[k], rate[k]).items():
+                    for name, value in _quantities(
+                        source, outcome, tau[k], rate[k], compared=settings.depth == 2
+                    ).items():
                         found[source][name][k] = value
     return {source: {**quantities, "reason": reasons} for source, quantities in found.items()}
 
@@ -208,7 +232,7 @@ def _twin(net: TwoLayer, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
     return twin.w1.astype(dtype), np.ascontiguousarray(twin.w2.T).astype(dtype)
 
 
-def _quantities(source: str, outcome: Outcome, tau: float, rate: float) -> dict[str, Any]:
+def _quantities(source: str, outcome: Outcome, tau: float, rate: float, *, compared: bool) -> dict[str, Any]:
     watch, best = outcome.watch, outcome.best
     if source == "formula":
         assert outcome.twin_watch is not None and outcome.twin_best is not None
@@ -218,7 +242,7 @@ def _quantities(source: str, outcome: Outcome, tau: float, rate: float) -> dict[
         **_of_watch(watch),
         "stable_rank": stable_rank(s),
         "active_modes": float((s > tau).sum()),
-        "distance": outcome.distance if source == "descend" else np.nan,
+        "distance": outcome.distance if source == "descend" and compared else np.nan,
         "learning_rate": rate,
         "error_estimate": np.nan,
         "valid": np.nan,

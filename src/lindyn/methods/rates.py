@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
+from lindyn.solutions.deep_modes import deep_published_rate
 from lindyn.solutions.step_sizes import StabilityWarning, published_rate, unstable_above
 from lindyn.support import checks
 
@@ -169,11 +170,16 @@ def published_learning_rate(system: Moving, task: Learned, rule: str = "auto") -
     _check_pair(system, task)
     reference = task.reference()
     unit = task.curvature() * system.clock
-    return published_rate(
-        rule,
-        threshold=system.threshold,
-        top=float(np.linalg.norm(reference, 2)),
-        size=float(np.linalg.norm(reference)),
-        bound=stability_bound(system, task),
-        unit=unit,
-    )
+    top, size = float(np.linalg.norm(reference, 2)), float(np.linalg.norm(reference))
+    bound = stability_bound(system, task)
+    depth = getattr(system, "depth", 2)  # a dynamics of one's own states none: it is in the place of two layers
+    if depth != 2 and rule in ("auto", "figure1"):
+        if top == 0:
+            raise checks.InvalidArgument(
+                "learning_rate", "be a number for this task", f"it is {rule!r}, and the task's signal is zero"
+            )
+        if rule == "figure1":
+            return 1 / (2.5 * depth * top ** (2 - 2 / depth) * unit), "1/(2.5κ), κ the kernel of the learned signal"
+        rate = deep_published_rate(system.threshold, top=top, size=size, bound=bound * unit, depth=depth)
+        return float(rate) / unit, f"1/(25κ), the published rate of Figure 2 at {depth} layers, or half the bound"
+    return published_rate(rule, threshold=system.threshold, top=top, size=size, bound=bound, unit=unit)

@@ -53,6 +53,7 @@ class _Grid(NamedTuple):
     shape: tuple[int, int]
     rank: int
     axes: str
+    depth: int
 
     @property
     def log_dim(self) -> float:
@@ -92,6 +93,7 @@ def _grid_of(data: xarray.Dataset) -> _Grid:
         tuple(int(n) for n in told["shape"]),  # type: ignore[arg-type]
         int(told["rank"]),
         str(told["axes"]),
+        int(told["depth"]),
     )
 
 
@@ -256,9 +258,13 @@ def _theory_lines(ax: Axes, grid: _Grid, *, margins: bool = True) -> None:
         (left, right), (bottom, top) = grid.place(grid.variance_exponents, grid.width_exponents)
     gamma = np.linspace(grid.variance_exponents[0] - 1, grid.variance_exponents[-1] + 1, 400)
     under = math.log(grid.rank) / grid.log_dim if grid.log_dim else 0.0
+    active, noisy = "$\\sigma^2 w = d$", "$\\sigma^4 w = 1$"
+    if grid.depth != 2:
+        active = f"$(\\sigma^2 w)^{{{grid.depth}/2}} = d$"
+        noisy = f"$\\sigma^{{{2 * grid.depth}}} w^{{{grid.depth - 1}}} = 1$"
     lines = [
-        (1 - gamma, "black", "$\\sigma^2 w = d$: lazy above, active below"),
-        (-2 * gamma, "red", "$\\sigma^4 w = 1$: infinite noise beyond"),
+        (2 / grid.depth - gamma, "black", f"{active}: lazy above, active below"),
+        (-grid.depth / (grid.depth - 1) * gamma, "red", f"{noisy}: infinite noise beyond"),
         (np.full(gamma.shape, under), "orange", "$w$ = rank: underparameterised below"),
     ]
     for line, colour, label in lines:
@@ -282,7 +288,8 @@ def _phases(ax: Axes, part: xarray.Dataset, grid: _Grid) -> None:
     variance, width = part["variance"].values, part["width"].values
     mesh = ax.pcolormesh(*grid.edges(), part["activity"].values, cmap="PuOr_r", vmin=0, vmax=1, rasterized=True)
     ax.figure.colorbar(mesh, ax=ax, shrink=0.9, label="0 lazy … mixed … 1 active")
-    _hatch(ax, grid, variance**2 * width >= 1, "////", "infinite noise, $\\sigma^4 w \\geq 1$")
+    noisy = variance**grid.depth * width ** (grid.depth - 1) >= 1
+    _hatch(ax, grid, noisy, "////", "infinite noise: entries of $A(0)$ reach the signal's")
     _hatch(ax, grid, width < grid.rank, "....", "underparameterised, $w <$ rank")
     _theory_lines(ax, grid)
     ax.set_title("predicted phase: mean activity of the signal's modes", fontsize=10)

@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 
 from lindyn.methods.recorded_steps import save_steps
+from lindyn.networks.deep_laws import DeepParametrization
 from lindyn.networks.laws import Parametrization
+from lindyn.prediction.deep_spectra import (
+    at_depth,
+    deep_errors,
+    deep_notes,
+    deep_stability_limit,
+    deep_validity,
+    start_variance,
+)
 from lindyn.prediction.losses import no_scale
 from lindyn.prediction.spectra import ModeSpectrum, SpikedSpectrum, mean_signal_spectrum, noisy_top
 from lindyn.prediction.validity import (
@@ -26,6 +35,7 @@ from lindyn.prediction.validity import (
     follow,
 )
 from lindyn.simulation.trajectory import Trajectory, Variable
+from lindyn.solutions.deep_modes import checked_depth, deep_mode_curve, deep_published_rate
 from lindyn.solutions.step_sizes import StabilityWarning, figure2_rate, gaussian_gram, published_rate, stability_limit
 from lindyn.support import checks
 from lindyn.support.labels import OF_STATES
@@ -34,8 +44,9 @@ from lindyn.support.provenance import Provenance
 
 def predict(
     shape: int | tuple[int, int],
-    law: Parametrization,
+    law: Parametrization | DeepParametrization,
     *,
+    depth: int | None = None,
     rank: int | None = None,
     singular_values: Any = None,
     noise: float = 1.0,
@@ -53,7 +64,8 @@ def predict(
 
     Args:
         shape: (d_out, d_in), or d; 10⁹ is answered at once.
-        law: variances and width, from `lindyn.parametrizations`.
+        law: variances and width, from `lindyn.laws`, or of any depth from `lindyn.networks.deep_laws`.
+        depth: L, 1 to 6, of a network of that law with the same width in all hidden layers; 2, or the law's own.
         rank: K of a signal A* = scale·CDᵀ, whose mean spectrum is used.
         singular_values: the signal's own, instead of `rank`.
         noise: standard deviation of the noise entries.
@@ -84,7 +96,7 @@ def predict(
         0.051
     """
     d_out, d_in = checks.matrix_shape("shape", shape)
-    if not isinstance(law, Parametrization):
+    if not isinstance(law, Parametrization | DeepParametrization):
         raise checks.InvalidArgument(
             "law", "be a law of the start, such as lindyn.laws.standard(width=1000, variance=1e-4)", f"it is {law!r}"
         )
@@ -93,6 +105,11 @@ def predict(
     chosen = save_steps(steps, save_every).astype(float)
 
     tau, top = law.threshold, float(spectrum.signal[0])
+    if isinstance(law, DeepParametrization) or depth not in (None, 2):
+        deep = law if isinstance(law, DeepParametrization) else at_depth(law, (d_out, d_in), checked_depth(depth))
+        if depth not in (None, deep.depth):
+            raise checks.InvalidArgument("depth", f"be that of the law, {deep.depth}", f"it is {depth}")
+        return _predict_deep(deep, spectrum, learning_rate, chosen)
     if tau == 0:
         raise checks.InvalidArgument(
             "law", "have a positive variance", "its threshold is 0, and a start of zero never moves"
@@ -204,6 +221,62 @@ def _accuracy(curves: dict[str, Any], spectrum: SpikedSpectrum) -> tuple[str, bo
         f"{told}: outside the theory's range, more than {USABLE:.0%} of the error {zero:.3g} of predicting zero",
         True,
     )
+
+
+def _predict_deep(
+    law: DeepParametrization, spectrum: SpikedSpectrum, learning_rate: float | str, steps: np.ndarray
+) -> Trajectory:
+    """Predict a network of any depth by its deep mode curve."""
+    depth, tau, shape = checked_depth(law.depth), law.threshold, spectrum.shape
+    if tau == 0 and depth > 1:
+        raise checks.InvalidArgument(
+            "law", "have a positive variance", "its threshold is 0, and a start of zero never moves"
+        )
+    top, size = float(spectrum.signal[0]), float(np.linalg.norm(spectrum.signal))
+    width = min(law.widths, default=1)
+    bound = float(deep_stability_limit(tau, width, spectrum.modes.top, shape, depth)) / law.clock
+    if learning_rate == "auto":
+        rate = float(deep_published_rate(tau, top=top, size=size, bound=bound * law.clock, depth=depth)) / law.clock
+        why = "1/(25κ), the published rate of Figure 2 at this depth, at most half the stability bound"
+    elif learning_rate == "figure1":
+        rate, why = (
+            1 / (2.5 * depth * top ** (2 - 2 / depth) * law.clock),
+            "the published rate of Figure 1 at this depth",
+        )
+    else:
+        rate, why = checks.number("learning_rate", learning_rate, above=0), "given"
+    times = rate * law.clock * steps
+    n0 = start_variance([u**2 * v for u, v in zip(law.units, law.variances, strict=True)], law.widths)
+    errors = deep_errors(spectrum.modes, depth, tau, times, n0)
+    shows = (spectrum.overlaps > 0).astype(float)
+    learned = deep_mode_curve(spectrum.outliers, tau, times[:, None], depth) * shows
+    curves = {**errors._asdict(), "signal_modes": learned}
+    variables = {
+        name: Variable(("signal_mode",) if name == "signal_modes" else (), *OF_STATES[name]) for name in curves
+    }
+    outside = deep_notes(law, shape, n0)
+    unit = float(np.sum(np.square(spectrum.signal))) / (float(shape[0]) * shape[1])
+    if not deep_validity(width, n0, shape, unit):
+        warnings.warn("; ".join(outside) or "outside the theory's range", ValidityWarning, stacklevel=3)
+    notes = [f"learning rate {rate:.6g}: {why}; stability bound {bound:.4g}", *outside]
+    last, status = _ending(errors.train_error, steps, rate, bound)
+    info = Provenance(
+        dynamics=f"network of {depth} layers, width {width:,}",
+        law=f"{law.name}, {law.distribution} weights",
+        method="large-d theory",
+        why="deep mode curve (7.3) on the spiked spectrum (section 5), no matrices",
+        task="SpikedMatrix",
+        shape=shape,
+        threshold=float(tau),
+        dtype="float64",
+        state_bytes=sum(v.nbytes for v in curves.values()),
+        learning_rate=rate,
+        stability_bound=bound,
+        notes=tuple(notes),
+        sources=("tu2024mixed", "benaych2012singular", "gavish2014optimal"),
+        status=status,
+    )
+    return Trajectory(times[:last], steps[:last], {k: v[:last] for k, v in curves.items()}, variables, info)
 
 
 def predict_cells(

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lindyn.solutions.modes import mode_curve, mode_times
+from lindyn.solutions.deep_modes import checked_depth, deep_mode_curve, deep_mode_rate, deep_mode_time
+from lindyn.solutions.modes import mode_times
 from lindyn.support import checks
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ class Regime:
         half_time: flow time at which a mode started from zero reaches s/2.
         learning_time: flow time at which it reaches 0.9 s.
         crossing_time: flow time at which it crosses τ (NaN for a mode that stays below).
-        rate: 2√(s² + τ²), the rate of the final approach.
+        rate: 2√(s² + τ²), the rate of the final approach; at other depths that of the deep mode curve.
+        depth: L.
 
     References:
         theory (2.1), (3.2), section 4.
@@ -45,6 +47,7 @@ class Regime:
     learning_time: Float[np.ndarray, " modes"]
     crossing_time: Float[np.ndarray, " modes"]
     rate: Float[np.ndarray, " modes"]
+    depth: int = 2
 
     @property
     def active_modes(self) -> int:
@@ -63,7 +66,7 @@ class Regime:
         import xarray as xr
 
         times = np.linspace(0.0, 1.2 * float(np.max(self.learning_time)), checks.integer("points", points, at_least=2))
-        share = mode_curve(self.singular_values, self.threshold, times[:, None]) / self.singular_values
+        share = deep_mode_curve(self.singular_values, self.threshold, times[:, None], self.depth) / self.singular_values
         by_mode = {
             "singular_values": (self.singular_values, "singular value s of the target", "target"),
             "activity": (self.activity, "s/√(s² + τ²): 0 lazy, 1 active", "1"),
@@ -123,15 +126,21 @@ def phase_of(
 
 
 def regime(
-    threshold: float, singular_values: Any, *, width: int | None = None, start_variance: float | None = None
+    threshold: float,
+    singular_values: Any,
+    *,
+    depth: int = 2,
+    width: int | None = None,
+    start_variance: float | None = None,
 ) -> Regime:
     """Return the split of modes into lazy and active and their learning times, from a zero start.
 
     Args:
         threshold: τ > 0.
         singular_values: of the target: positive, any order.
+        depth: L, 2 to 6; τ is then (σ²w)^{L/2} (7.4).
         width: w, for the phase.
-        start_variance: σ⁴w, for the phase.
+        start_variance: σ⁴w, for the phase; at depth the variance of an entry of A(0), σ^{2L}w^{L−1}.
 
     Raises:
         InvalidArgument: τ ≤ 0, or a singular value that is not positive.
@@ -148,6 +157,8 @@ def regime(
     s = np.sort(checks.array("singular_values", singular_values, 1, dtype=np.float64))[::-1]
     if s[-1] <= 0:
         raise checks.InvalidArgument("singular_values", "be positive", f"the smallest is {s[-1]:g}")
+    if checks.integer("depth", depth, at_least=2) != 2:
+        return _deep_regime(tau, s, checked_depth(depth), phase_of(tau, s, width=width, start_variance=start_variance))
     times = mode_times(s, tau)
     return Regime(
         threshold=tau,
@@ -158,6 +169,22 @@ def regime(
         learning_time=times.learned,
         crossing_time=times.crossing,
         rate=2 * np.hypot(s, tau),
+    )
+
+
+def _deep_regime(tau: float, s: np.ndarray, depth: int, phase: str) -> Regime:
+    crossing = np.full(s.shape, np.nan)
+    crossing[s > tau] = deep_mode_time(s[s > tau], tau, tau, depth)
+    return Regime(
+        threshold=tau,
+        phase=phase,
+        singular_values=s,
+        activity=s / np.hypot(s, tau),
+        half_time=deep_mode_time(s, tau, 0.5 * s, depth),
+        learning_time=deep_mode_time(s, tau, 0.9 * s, depth),
+        crossing_time=crossing,
+        rate=deep_mode_rate(s, tau, depth),
+        depth=depth,
     )
 
 

@@ -189,6 +189,47 @@ def deep_mode_time(singular_value: Any, threshold: Any, level: Any, depth: int) 
     return or_nan(xp, fine, xp.where(m == 0, 0.0, xp.where(moving, found, xp.inf)))
 
 
+def deep_published_rate(tau: Any, *, top: float, size: float, bound: Any, depth: int) -> np.ndarray:
+    """Return 1/(25κ), κ = L τ^{2−2/L} where τ > ‖A*‖_F, else L‖A*‖_op^{2−2/L}; at most half the stability bound.
+
+    The published rate of Figure 2, 1/(50τ) or 1/(50‖A*‖_op), is that with the tangent kernel κ of two layers.
+
+    Examples:
+        >>> deep_published_rate([1.0, 100.0], top=10.0, size=20.0, bound=1.0, depth=2).tolist()
+        [0.002, 0.0002]
+    """
+    tau = np.asarray(tau, dtype=np.float64)
+    kernel = depth * np.where(tau > size, tau, top) ** (2 - 2 / depth)
+    return np.minimum(1 / (25 * kernel), 0.5 * np.asarray(bound))
+
+
+def deep_mode_rate(singular_value: Any, threshold: Any, depth: int) -> Float[np.ndarray, "..."]:
+    """Rate of the final approach of a mode: 1 − m/s ∝ e^{−rate·t}; L τ^{2−2/L} where lazy, L s^{2−2/L} where active.
+
+    Args:
+        singular_value: s > 0.
+        threshold: τ > 0.
+        depth: L, 1 to 6.
+
+    References:
+        theory (7.4).
+
+    Examples:
+        >>> deep_mode_rate([1e-3, 1.0, 1e3], 1.0, depth=3).round(2).tolist()
+        [3.0, 5.17, 30004.2]
+        >>> float(deep_mode_rate(3.0, 4.0, depth=2))
+        10.0
+    """
+    s, tau = np.asarray(singular_value, np.float64), np.asarray(threshold, np.float64)
+    demand("singular_value", s, s > 0, "be positive")
+    demand("threshold", tau, tau > 0, "be positive")
+    depth = checked_depth(depth)
+    if depth <= 2:
+        return 2 * np.hypot(s, tau) if depth == 2 else np.ones(np.broadcast_shapes(s.shape, tau.shape))
+    _, pace = _last_pace(np, _table(depth), _knots(np, depth, np.log(s / tau)))
+    return tau ** (2 - 2 / depth) / pace
+
+
 def deep_balanced_time(singular_value: Any, start: Any, level: Any, depth: int) -> Float[np.ndarray, "..."]:
     """Flow time of a balanced, aligned mode from one level to another: of ṁ = L m^{2−2/L}(s − m), L ≥ 3.
 
