@@ -69,3 +69,26 @@ def test_the_mixed_formula_comes_closer_with_width_and_its_rivals_do_not():
     assert falls == pytest.approx([10**-0.5] * 3, rel=0.15)  # (2.3): ∝ 1/√w
     assert one_root[-1] == pytest.approx(one_root[-2], rel=0.01)
     assert sum_of_parts[-1] > one_root[-1] > 300 * mixed[-1]
+
+
+def test_three_layers_of_width_1e12_follow_the_deep_mode_curve():
+    result = run("three_layers_at_width_1e12")
+    assert result["gap"] < 0.001
+    assert result["cut_off"] < 1e-4
+    assert result["train_error"] < 0.01
+
+
+@pytest.mark.slow
+def test_the_active_line_moves_with_depth():
+    places = run("active_line_moves_with_depth")
+    assert places[2] > places[3] > places[4]
+    for depth, place in places.items():  # the contour lies inside of the line, by logarithms of d
+        assert 0.5 < place / (2 / depth) < 1
+
+
+@pytest.mark.slow
+def test_four_layers_escape_from_1e_minus_30():
+    result = run("saddle_to_saddle_from_1e_minus_30")
+    assert max(result["steps"]) < 2500
+    assert result["times"][1] / result["times"][0] == pytest.approx(2, rel=1e-3)
+    assert result["slopes"] == pytest.approx([-2, -2], rel=0.01)

@@ -31,8 +31,9 @@ def test_predicted_errors_are_those_of_descent_at_three_layers():
     theory = ld.predict(60, law, depth=3, singular_values=[60.0, 45.0], steps=300, save_every=20)
     method = ld.GradientDescent(learning_rate=theory.info.learning_rate, steps=300)
     run = ld.simulate(net, task, method, save_every=20, observables=["train_error", "test_error"])
-    # one draw of the noise at d = 60: its spectrum is off the limit by O(1/d)
-    assert np.abs(run["test_error"] - theory["test_error"]).max() < 0.03
+    # one draw of the noise at d = 60: its spectrum is off the limit by O(1/d), which shifts the fall in time
+    assert np.abs(run["test_error"] - theory["test_error"]).max() < 0.05
+    assert abs(run["test_error"].min() - theory["test_error"].min()) < 0.005
     assert run["test_error"].min() < 0.5 * run["test_error"][0]
 
 

@@ -124,7 +124,7 @@ def deep_active(modes: ModeSpectrum, depth: int, tau: np.ndarray, times: np.ndar
 
 
 def deep_validity(width: Any, n0: Any, shape: tuple[int, int], unit: float) -> np.ndarray:
-    """Return where the deep mode curve holds: w ≥ 10 d, and entries of A(0) of at most a tenth of the signal's variance.
+    """Return where the deep mode curve holds: w ≥ 10 d, and A(0) of at most a tenth of the signal's variance.
 
     Measured at L = 3, d = 100: there the smallest test error of a descent is met to 0.02 at worst, 0.004 on average.
 
