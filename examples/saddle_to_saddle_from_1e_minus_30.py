@@ -1,8 +1,8 @@
 """Saddle to saddle from layers of size 10⁻³⁰: four layers escape after 10⁶⁰ units of flow time, in 2,000 steps.
 
 From tiny layers each mode of the target waits at zero, and escapes alone after a time ∝ 1/s: the loss is a staircase
-whose steps are as far apart as 1/s. A clock of fixed steps never gets there; the geometric clock needs ln(1/α) steps. The
-modes of a diagonal target decouple, so that each is followed by itself; escape times rise as α^{−(L−2)}.
+whose steps are as far apart as 1/s. A clock of fixed steps never gets there; the geometric clock needs ln(1/α) steps.
+The modes of a diagonal target decouple, so that each is followed by itself; escape times rise as α^{−(L−2)}.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Depth at any width: three layers of width 10¹², held on the few hundred hidden units that training reaches.
 
-Their modes follow the deep mode curve with the threshold τ = (σ²w)^{3/2}, to the distance of 1/√w from infinite width and
-of A(0) from zero. The run states what one generation more of reachable directions would have changed.
+Their modes follow the deep mode curve with the threshold τ = (σ²w)^{3/2}, to the distance of 1/√w from infinite width
+and of A(0) from zero. The run states what one generation more of reachable directions would have changed.
 """
 
 import numpy as np
