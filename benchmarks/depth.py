@@ -207,7 +207,7 @@ def curve() -> None:
         (50, 50)
     )
     s = np.linalg.svd(target, compute_uv=False)
-    task = ld.SpikedMatrix(target=target, dtype=np.float32)
+    task = ld.SpikedMatrix(target=target.astype(np.float32))
     for depth, tolerance in ((3, 1e-4), (4, 1e-3)):
         for norm in (0.5, 2.0, 8.0):
             net = DeepLinear.gaussian(
@@ -249,7 +249,7 @@ def escape() -> None:
     # on the ray to the saddle u̇ = s u^{L−1}, u = ‖θ‖/√L: s from two records of the norm
     for depth in (2, 3, 4, 6):
         alpha = 1e-6
-        net = DeepLinear.balanced(np.diag([alpha**depth, 1e-9 * alpha**depth]), depth=depth)
+        net = DeepLinear.balanced(np.diag([alpha**depth, 0.0]), depth=depth)
         run = ld.simulate(net, task, GeometricFlow(steps=120), save_every=60, observables=["layer_singular_values"])
         u = np.sqrt((run["layer_singular_values"] ** 2).sum(axis=(1, 2)) / depth)
         gained = np.log(u[-1] / u[0]) if depth == 2 else (u[0] ** (2 - depth) - u[-1] ** (2 - depth)) / (depth - 2)
