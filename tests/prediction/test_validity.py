@@ -125,6 +125,12 @@ def test_the_curvature_of_the_mean_squared_error_is_two_over_the_outputs():
     assert hessian[1, 2, 1, 2].item() == pytest.approx(curvature_of(loss, None, outputs))
     assert hessian[1, 2, 1, 3].item() == pytest.approx(0, abs=1e-12)
     assert curvature_of("mse", None, outputs) == 2 / 3
+    pair, goal = (np.ones((1, inputs)), np.zeros((outputs, 1))), np.ones((outputs, inputs))
+    runs = [
+        ld.predict_factors(pair, goal, learning_rate=0.1, steps=9, **how)
+        for how in ({"loss": loss}, {"curvature": 2 / 3})
+    ]
+    np.testing.assert_array_equal(runs[0]["singular_values"], runs[1]["singular_values"])
     by_loss = ld.advise((30, 40), rank=1, noise=0.1, loss=loss)
     assert by_loss.curvature == 2 / 30
     assert by_loss.learning_rate == ld.advise((30, 40), rank=1, noise=0.1, curvature=2 / 30).learning_rate

@@ -18,6 +18,7 @@ from lindyn.methods.recorded_steps import save_steps
 from lindyn.networks.laws import Parametrization
 from lindyn.networks.live_layers import lora_layers
 from lindyn.networks.two_layer import TwoLayer
+from lindyn.prediction.losses import curvature_of
 from lindyn.simulation.simulation import simulate
 from lindyn.simulation.trajectory import Trajectory, Variable
 from lindyn.solutions.balanced import NarrowSolution
@@ -58,7 +59,8 @@ def predict_factors(
     target: Any = None,
     *,
     gradient: Any = None,
-    curvature: float = 1.0,
+    loss: Any = None,
+    curvature: float | None = None,
     scale: float = 1.0,
     learning_rate: float,
     steps: int,
@@ -90,7 +92,8 @@ def predict_factors(
         target: T, shape (d_out, d_in), or a pair (left, right) of factors with T = left·right. LoRA: the wanted ΔW.
         gradient: instead of the target, ∇C at the start with respect to A (LoRA: to the adapted weight):
             T = A(0) − gradient/c.
-        curvature: c.
+        loss: "mse" or a `torch.nn.MSELoss`: the cost ‖A − T‖_F²/d_out of whitened inputs, c = 2/d_out.
+        curvature: c, instead; 1 if both are left out.
         scale: s of a pair (LoRA: α/r, or α/√r).
         learning_rate: η, that of W1.
         steps: number of steps to cover.
@@ -135,7 +138,7 @@ def predict_factors(
     if momentum >= 1:
         raise checks.InvalidArgument("momentum", "be below 1", f"it is {momentum:g}")
     rate = checks.number("learning_rate", learning_rate, above=0)
-    curvature = checks.number("curvature", curvature, above=0)
+    curvature = curvature_of(loss, curvature, _outputs(start, target))
     mu = checks.number("weight_decay", weight_decay, at_least=0)
     chosen_steps = save_steps(checks.integer("steps", steps, at_least=0), save_every).astype(float)
 
@@ -202,6 +205,16 @@ def predict_factors(
         sources=("tu2024mixed", "domine2024lazy"),
     )
     return Trajectory(times, chosen_steps, data, variables, info)
+
+
+def _outputs(start: Any, target: Any) -> int | None:
+    """Number of outputs of the product: rows of its target, or of the second factor."""
+    matrix = target[0] if isinstance(target, tuple) else target
+    if matrix is not None:
+        return len(matrix)
+    if isinstance(start, tuple | list) and len(start) == 2:
+        return len(start[1])
+    return int(start.shape[0]) if isinstance(start, TwoLayer) else None
 
 
 def _refuse_other_optimizers(optimizer: Any) -> None:
