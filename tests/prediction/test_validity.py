@@ -73,7 +73,7 @@ def test_the_stated_error_covers_a_run_and_is_no_larger_than_three_times_it(sign
         run = ld.predict(60, law, singular_values=signal, steps=200)
     runs = simulated((60, 60), signal, law, run.info.learning_rate, 200, range(3))
     off = np.sqrt(np.mean((runs - run["test_error"]) ** 2, axis=0)).max()
-    assert off < run["error_estimate"].max() < 4 * off
+    assert 0.75 * off < run["error_estimate"].max() < 4 * off  # three runs give `off` to a quarter
 
 
 def test_a_width_of_one_is_marked_and_a_wide_net_is_not():
