@@ -42,7 +42,8 @@ def trade_off(advice: xarray.Dataset | Labelled) -> Figure:
     for k, colour in enumerate(colours):
         row = data.isel(depth=k)
         label = f"{float(row['depth']):g}: {row['phase'].item()}"
-        left.plot(row["curve_step"].values, row["curve_error"].values, color=colour, linewidth=1.5, label=label)
+        known = np.isfinite(row["curve_step"].values)  # shorter curves are padded
+        left.plot(row["curve_step"].values[known], row["curve_error"].values[known], color=colour, label=label)
         for ax in (left, right):
             ax.plot(steps[k], best[k], "o", color=colour, markersize=7)
     right.plot(steps, best, color="0.75", linewidth=1, zorder=0)
