@@ -51,8 +51,8 @@ def test_low_rank_bias_in_mixed_and_none_in_lazy():
 
 
 @pytest.mark.slow
-def test_bottleneck_with_a_wanted_rank():
-    result = run("bottleneck_with_a_wanted_rank")
+def test_bottleneck_with_a_chosen_rank():
+    result = run("bottleneck_with_a_chosen_rank")
     active, lazy = result["active"], result["lazy"]
     assert active["modes"] == 3
     assert active["fourth"] < 0.1

@@ -125,7 +125,7 @@ def test_cells_that_diverge_are_recorded_with_their_reason(tmp_path):
     reasons = diagram["reason"].values
     assert (diagram["status"].values == 2).tolist() == [[False] * 3, [False] * 3, [False, False, True]]
     assert "diverged at step" in reasons[2, 2]
-    assert "bound of stability" in reasons[2, 2]
+    assert "stability bound" in reasons[2, 2]
     assert np.isnan(diagram["min_test_error"].values[2, 2])
     assert np.isfinite(diagram["min_test_error"].values[reasons == ""]).all()
     assert (

@@ -219,7 +219,7 @@ NO_PRODUCTS = [
 
 
 @pytest.mark.parametrize(("spec", "config", "extra", "fragment"), NO_PRODUCTS, ids=[c[3] for c in NO_PRODUCTS])
-def test_what_is_no_product_is_refused_with_the_reason(tmp_path, spec, config, extra, fragment):
+def test_what_does_not_form_a_product_is_refused_with_the_reason(tmp_path, spec, config, extra, fragment):
     report = ld.inspect(checkpoint(tmp_path / "c", config, **ATTENTION, **extra), pair=spec)
     assert not report.pairs
     assert len(report.failures) == 1

@@ -127,7 +127,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("make", "cause"), REFUSED.values(), ids=REFUSED)
-def test_a_layer_that_is_no_product_is_refused_by_its_cause(make, cause):
+def test_a_layer_that_does_not_form_a_product_is_refused_by_its_cause(make, cause):
     report = ld.inspect(nn.ModuleDict({"block": make()}))
     assert not report.pairs
     assert all(cause in failure.reason and "block" in failure.name for failure in report.failures)

@@ -1,4 +1,4 @@
-"""The bound of stability is sharp, and the published rates are the published ones."""
+"""The stability bound is sharp, and the published rates are the published ones."""
 
 import numpy as np
 import pytest

@@ -239,7 +239,7 @@ def test_the_trajectory_prints_plots_and_saves(tmp_path):
 
 
 def test_an_unstable_learning_rate_warns():
-    with pytest.warns(ld.StabilityWarning, match="above the bound of stability"):
+    with pytest.warns(ld.StabilityWarning, match="above the stability bound"):
         ld.predict_factors(kaiming(6, 2), target_of((6, 6)), learning_rate=1.0, steps=2)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -1,4 +1,4 @@
-"""What limits an advice: the conditions that bind, and what all of it assumes."""
+"""Conditions that bind a recommendation, and what all of it assumes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def constraints_of(theory: AbstractTheory, found: Search, narrow: bool, share: f
 
 def _small(value: float, limit: float, name: str, what: str) -> tuple[str, str]:
     fine = value <= limit * (1 + 1e-9)
-    text = f"{name} = {value:.2g}, wanted at most {limit:g}"
+    text = f"{name} = {value:.2g}, should be at most {limit:g}"
     return ("satisfied", text) if fine else ("binding", f"{text}: {what} holds only to that order")
 
 

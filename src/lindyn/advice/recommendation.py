@@ -1,4 +1,4 @@
-"""What an advice says: its parts as plain data, printed, drawn and made JSON."""
+"""The recommendation and its parts as plain data, printed, drawn and made JSON."""
 
 from __future__ import annotations
 

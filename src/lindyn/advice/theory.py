@@ -16,7 +16,7 @@ from lindyn.prediction.spectra import SpikedSpectrum
 from lindyn.prediction.validity import cells_error
 from lindyn.solutions.modes import ModeTimes, mode_time, mode_times
 
-SHARE_OF_BOUND = 0.1  # learning rate over the bound of stability: descent lags the flow by some 5 %
+SHARE_OF_BOUND = 0.1  # learning rate over the stability bound: descent lags the flow by some 5 %
 WIDE_ERROR, SMALL_START = 0.1, 0.01  # √(d/w), and σ⁴w over the signal's entries: what counts as small
 NEAR = 0.01  # relative excess of error that is traded for fewer steps
 _STARTS = 64  # hidden units over which a narrow pair is averaged at a point: 32 starts of width 2, 8 of width 8
@@ -245,7 +245,7 @@ _MOST_STEPS = 2.0**53  # beyond it floats do not count steps one by one
 
 
 def rate_at(theory: AbstractTheory, threshold: float, rate: float | None) -> float:
-    """Return the flow time a step: given, or a tenth of the bound of stability."""
+    """Return the flow time a step: given, or a tenth of the stability bound."""
     return SHARE_OF_BOUND * theory.stability_bound(threshold) if rate is None else rate
 
 

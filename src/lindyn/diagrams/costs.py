@@ -13,7 +13,7 @@ from lindyn.diagrams.settings import DiagramSettings
 from lindyn.diagrams.sources import SIMULATED, compute, lane_width
 from lindyn.support.precision import working_precision
 
-_STEP_OVERHEAD = 1e-4  # seconds of a step that are no products: errors, stopping rules, calls
+_STEP_OVERHEAD = 1e-4  # seconds of a step beside its products: errors, stopping rules, calls
 _PROCESS_BYTES = 400 * 2**20  # Python, JAX and its compiler
 _SECONDS_PER_PREDICTION = 4e-5
 _SECONDS_TO_COMPILE = 1.5  # each width of lanes

@@ -132,7 +132,7 @@ def choose_engine(
     """Return the engine that the arguments of `phase_diagram` ask for.
 
     Raises:
-        InvalidArgument: both local workers and a cluster, numbers below 1, or Dask is wanted and not installed.
+        InvalidArgument: both local workers and a cluster, numbers below 1, or Dask is asked for and not installed.
 
     Examples:
         >>> from lindyn.diagrams import figure2

@@ -97,7 +97,7 @@ def _signal(settings: DiagramSettings, source: str, seed: int) -> np.ndarray:
 def _rates(
     settings: DiagramSettings, source: str, seed: int, variance: np.ndarray, width: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the learning rate of each cell, and its bound of stability."""
+    """Return the learning rate of each cell, and its stability bound."""
     deviation, tau = np.sqrt(variance), settings.threshold(variance, width)
     if settings.depth == 2:
         bound = stability_bound_of(settings.theory(), tau, width, (deviation, deviation))
@@ -206,7 +206,7 @@ def _simulated(
                 if not outcome.watch.last_train <= _RISEN * outcome.watch.first_train:
                     reasons[k] = (
                         f"diverged at step {int(outcome.watch.last_step)}: learning rate {rate[k]:.3g}, "
-                        f"bound of stability {bound[k]:.3g}"
+                        f"stability bound {bound[k]:.3g}"
                     )
                     continue
                 for source in sources:

@@ -57,7 +57,7 @@ class AdapterConfig:
 
     @staticmethod
     def of(content: dict[str, Any]) -> AdapterConfig:
-        """Read a config's content; refuse what is no LoRA, or no product of two free factors.
+        """Read a config's content; refuse what is not LoRA, or not a product of two free layers.
 
         Raises:
             InvalidArgument: another kind of adapter, a missing r or α, values of another type.

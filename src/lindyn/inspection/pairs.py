@@ -32,7 +32,7 @@ class Tensors(Protocol):
         """Return a tensor's shape; refuse one that is missing."""
 
     def between(self, first: str, second: str) -> str | None:
-        """Return the reason why two layers make no product, where the container knows how they are joined."""
+        """Return the reason why two layers do not form a product, where the container knows how they are joined."""
 
 
 class Factors(NamedTuple):
@@ -183,7 +183,7 @@ def named_pairs(spec: PairSpec, names: list[str]) -> list[tuple[FactorName, Fact
 
 
 def pairs_of(tensors: Tensors, spec: PairSpec, scale: float | None, config: dict[str, Any]) -> list[Pair]:
-    """Return the pairs that a spec names; those that are no products refuse when they are loaded.
+    """Return the pairs that a spec names; those that do not form a product refuse when they are loaded.
 
     Args:
         tensors: a checkpoint, or a live module.

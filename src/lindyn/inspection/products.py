@@ -1,4 +1,4 @@
-"""Which pairs of layers are no product of two matrices, by their names and the model's config, and why."""
+"""Which pairs of layers do not form a product of two matrices, by their names and the model's config, and why."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def no_product(first: str, second: str, context: Context) -> Verdict:
         theory (2.9).
 
     Examples:
-        >>> print(no_product("mlp.up_proj.weight", "mlp.down_proj.weight", Context()).text)
-        'mlp.up_proj.weight' and 'mlp.down_proj.weight' are no product of two matrices: an activation lies between them.
+        >>> print(no_product("up_proj.weight", "down_proj.weight", Context()).text)
+        'up_proj.weight' and 'down_proj.weight' do not form a product of two matrices: an activation lies between them.
     """
     verdict = _attention(first, second, context)
     if verdict is not None:
@@ -138,7 +138,7 @@ def _query_key(first: str, second: str, context: Context, *, fused: bool) -> Ver
 
 
 def _no(first: str, second: str, reason: str) -> str:
-    return f"'{first}' and '{second}' are no product of two matrices: {reason}."
+    return f"'{first}' and '{second}' do not form a product of two matrices: {reason}."
 
 
 def _stem(name: str) -> str:

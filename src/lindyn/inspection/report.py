@@ -115,7 +115,7 @@ class PairReport:
         return "lazy" if not self.active_modes else "active" if self.active_modes == learned else "mixed"
 
     def to_dict(self, *, vectors: bool = True) -> dict[str, Any]:
-        """Return plain numbers and lists, fit for JSON; singular vectors where they were asked for, and wanted here."""
+        """Return plain numbers and lists, fit for JSON; singular vectors where recorded and asked for."""
         plain: dict[str, Any] = {}
         for name, value in vars(self).items():
             if name in ("left", "right") and (value is None or not vectors):

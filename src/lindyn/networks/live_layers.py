@@ -288,7 +288,7 @@ def numbers(parameter: Any, name: str, parts: tuple[slice, ...] = ()) -> np.ndar
     Args:
         parameter: a tensor; a DTensor (FSDP2, tensor parallel) is gathered, which every process has to take part in.
         name: for the refusal.
-        parts: rows, or rows and columns, wanted of it.
+        parts: rows, or rows and columns, asked of it.
 
     Raises:
         InvalidArgument: a quantised tensor, one on the meta device, or one whose numbers are in other processes.

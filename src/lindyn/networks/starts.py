@@ -1,4 +1,4 @@
-"""Starts with a wanted threshold: the weights of a pair of layers from which the theory is exact."""
+"""Starts with a prescribed threshold: the weights of a pair of layers from which the theory is exact."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def mixed_weights(
     start: Any = None,
     key: Seed = 0,
 ) -> tuple[Float[np.ndarray, "w d_in"], Float[np.ndarray, "d_out w"], StartReport]:
-    """Return W1 and W2 that start training at a wanted threshold τ, in the form that the shapes allow.
+    """Return W1 and W2 that start training at a prescribed threshold τ, in the form that the shapes allow.
 
     | form | width | weights (from A₀ = 0) | exact for |
     |---|---|---|---|
@@ -142,7 +142,7 @@ def mixed_weights(
 def lora_weights(
     shape: int | tuple[int, int], rank: int, *, threshold: float, scale: float = 1.0, key: Seed = 0
 ) -> tuple[Float[np.ndarray, "r d_in"], Float[np.ndarray, "d_out r"], StartReport]:
-    """Return A and B = 0 of a LoRA layer ΔW = s·BA with a wanted threshold: A = √(2τ/s)·(r orthonormal rows).
+    """Return A and B = 0 of a LoRA layer ΔW = s·BA with a prescribed threshold: A = √(2τ/s)·(r orthonormal rows).
 
     With √s A and √s B in place of W1 and W2 this is the narrow form of `mixed_weights`, so that ΔW under SGD on
     ½‖ΔW − T‖² follows (3.4) exactly, at flow time s·η·step.

@@ -63,7 +63,7 @@ class Claim:
         return abs(found - self.expected) <= allowed
 
     @property
-    def wanted(self) -> str:
+    def expectation(self) -> str:
         """What is expected, as text: "≈ 0.5 ± 0.01"."""
         if self.bound != "near":
             return f"{_SIGNS[self.bound]} {self.expected:.4g}"
@@ -201,7 +201,9 @@ class Reproduction:
             c = f.claim
             verdict = "agrees" if f.passed else "DISAGREES"
             lines.append(f"{c.key}  {c.sentence} [{c.place}]")
-            lines.append(f"    found {f.found:.6g}, expected {c.wanted} ({c.source}): {verdict}, {f.seconds:.1f} s")
+            lines.append(
+                f"    found {f.found:.6g}, expected {c.expectation} ({c.source}): {verdict}, {f.seconds:.1f} s"
+            )
         agreeing = sum(f.passed for f in self.findings)
         lines.append(f"{agreeing} of {len(self.findings)} claims agree")
         if self.paper.left_out:

@@ -89,7 +89,7 @@ def predict_factors(
             or another library, or a model with one, whose A, B and scale are taken; or a `TwoLayer`; or only a law,
             such as `lindyn.parametrizations.lora(...)`: the prediction is then the mean over `draws` starts, with
             "singular_values_std" beside it, and is marked as statistical.
-        target: T, shape (d_out, d_in), or a pair (left, right) of factors with T = left·right. LoRA: the wanted ΔW.
+        target: T, shape (d_out, d_in), or a pair (left, right) of factors with T = left·right. LoRA: the ΔW to learn.
         gradient: instead of the target, ∇C at the start with respect to A (LoRA: to the adapted weight):
             T = A(0) − gradient/c.
         loss: "mse" or a `torch.nn.MSELoss`: the cost ‖A − T‖_F²/d_out of whitened inputs, c = 2/d_out.
@@ -115,7 +115,7 @@ def predict_factors(
             anything else that cannot be used.
 
     Warns:
-        StabilityWarning: the learning rate is above the bound of stability.
+        StabilityWarning: the learning rate is above the stability bound.
 
     References:
         theory (3.4), (3.1), (2.5)–(2.8).
@@ -183,7 +183,7 @@ def predict_factors(
     bound = limit * rate
     if bound < rate:
         warnings.warn(
-            f"Learning rate {rate:.4g} is above the bound of stability {bound:.4g}, where descent does not follow its "
+            f"Learning rate {rate:.4g} is above the stability bound {bound:.4g}, where descent does not follow its "
             f"flow. Use a learning rate well below {bound:.4g}.",
             StabilityWarning,
             stacklevel=2,
@@ -359,7 +359,7 @@ def _mixed_records(net: TwoLayer, modes: TargetModes, times: np.ndarray, decay: 
 
 
 def _stability(net: TwoLayer, modes: TargetModes, clock: _Clock) -> tuple[float, float]:
-    """Distance to the bound of stability, 2(1 + β)/ηκ, and relative error of the top rate, ½ηκ(1 + β)/(1 − β)²."""
+    """Distance to the stability bound, 2(1 + β)/ηκ, and relative error of the top rate, ½ηκ(1 + β)/(1 − β)²."""
     first = float(np.linalg.norm(net.w1, 2) ** 2 + np.linalg.norm(net.w2, 2) ** 2)
     highest = float(modes.values[0]) if modes.values.size else 0.0
     move = clock.per_step * max(first, 2 * math.hypot(highest, net.threshold))

@@ -46,7 +46,7 @@ class InvalidArgument(ValueError):
 
     @classmethod
     def sentence(cls, text: str) -> Self:
-        """Return a refusal that is a sentence of its own, such as the reason why two tensors form no product."""
+        """Return a refusal that is a sentence of its own, such as the reason why two tensors do not form a product."""
         return cls("", "", "", "", text)
 
     def __reduce__(self) -> tuple[Any, ...]:

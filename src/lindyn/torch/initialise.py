@@ -127,7 +127,7 @@ def lora_init_(
         module: a PEFT layer, or any module that contains some; layers of other libraries with two factors as well.
         threshold: τ > 0, in units of singular values of ΔW.
         adapter: name of one adapter; all of them if left out.
-        leave_out: names of layers to leave as they are, or patterns such as "*.embed_tokens".
+        leave_out: names of layers to leave as they are, or patterns such as ``"*.embed_tokens"``.
         seed: of the draw; or
         generator: source of randomness. PyTorch's global one if both are left out.
 
@@ -196,7 +196,7 @@ _TAKEN_OUT = ("pissa", "olora", "corda", "lora_ga", "loftq")
 
 
 def _refuse_unless_fillable(layer: LoraLayer) -> None:
-    """Refuse an adapter that is no product of two matrices, or that could not start as the base model."""
+    """Refuse an adapter that is not a product of two matrices, or that could not start as the base model."""
     name = _full_name(layer) or "the layer"
 
     def refuse(must: str, but: str, remedy: str = "leave it out with `leave_out`") -> checks.InvalidArgument:

@@ -288,7 +288,7 @@ def _beside(modules: set[str], names: list[str]) -> dict[str, list[str]]:
 
 
 def _of_other_kinds(names: list[str]) -> dict[str, tuple[list[str], str]]:
-    """Module → its tensors of a kind of update that is no product of two factors, and what that is."""
+    """Module → its tensors of a kind of update that is not a product of two factors, and what that is."""
     found: dict[str, tuple[list[str], str]] = {}
     for name in names:
         for pattern, kind in _OTHER_KINDS:

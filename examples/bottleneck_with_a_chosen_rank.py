@@ -1,8 +1,8 @@
-"""A linear bottleneck with a wanted rank: the threshold chosen at the start decides how many modes arrive before noise.
+"""A linear bottleneck with a chosen rank: the threshold chosen at the start decides how many modes arrive before noise.
 
 A 48 × 64 layer of width 24 learns three signal modes in noise by SGD in PyTorch, once from a threshold far below the
 signal and once from one far above it, and is predicted before it is trained. `python
-examples/bottleneck_with_a_wanted_rank.py FIGURE.png` draws the singular values.
+examples/bottleneck_with_a_chosen_rank.py FIGURE.png` draws the singular values.
 """
 
 import sys
