@@ -43,6 +43,7 @@ from .networks import mixed_weights as mixed_weights
 from .networks import share_outside_rows as share_outside_rows
 from .networks import starts as starts
 from .papers import reproduce as reproduce
+from .prediction import limit as limit
 from .prediction import predict as predict
 from .prediction import predict_cells as predict_cells
 from .prediction import predict_factors as predict_factors

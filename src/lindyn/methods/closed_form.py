@@ -19,12 +19,12 @@ from lindyn.support.provenance import Provenance
 @dataclass(frozen=True, eq=False)
 class ClosedForm(Method):
     """The exact solution, where there is one: a quadratic cost, no weight decay, and Mixed, Lazy, Balanced or a
-    network whose flow is the mixed formula (such as `TwoLayer.orthogonal`).
+    network whose flow is the mixed formula (such as `TwoLayer.orthogonal`) or that is λ-balanced (`TwoLayer.balanced`).
 
     The system is asked for it (`system.closed_form(task)`), and what it answers is evaluated.
 
     References:
-        theory (3.1), (2.4).
+        theory (3.1), (3.4), (2.4).
 
     Examples:
         >>> ClosedForm() == ClosedForm()
@@ -58,6 +58,8 @@ class UnknownKernel(LayersView):
 def _view(problem: Problem, solution: Solution) -> View:
     if problem.dynamics is not None:
         return MatrixView(on_device(problem.dynamics, problem.dtype))
+    if solution.layers is not None:
+        return problem.layers_view(0.0)
     if solution.threshold is not None:  # C1 and C2 are those of the mixed formula (2.2)
         return MatrixView(on_device(Mixed(solution.threshold), problem.dtype))
     return UnknownKernel(jnp.asarray(problem.system.threshold, problem.dtype), jnp.zeros((), problem.dtype))
@@ -72,8 +74,14 @@ class Evaluation(TimedEngine):
 
     def begin(self) -> Snapshot:
         """Return the start."""
-        return Snapshot(jnp.asarray(self._solution.start))
+        return self._at(0.0)
 
     def advance(self, k: int) -> Snapshot:
-        """Evaluate A at record k."""
-        return Snapshot(jnp.asarray(self._solution.at(float(self.times[k]))))
+        """Evaluate A, and the layers where they are known, at record k."""
+        return self._at(float(self.times[k]))
+
+    def _at(self, time: float) -> Snapshot:
+        if self._solution.layers is None:
+            return Snapshot(jnp.asarray(self._solution.at(time) if time else self._solution.start))
+        first, second = self._solution.layers(time)
+        return Snapshot(jnp.asarray(second @ first), (jnp.asarray(first), jnp.asarray(second)))

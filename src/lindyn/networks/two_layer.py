@@ -18,7 +18,7 @@ from jaxtyping import Float
 from lindyn.networks.laws import Parametrization, exponents, lora, pytorch_default, standard
 from lindyn.networks.network import Network
 from lindyn.networks.pair_modes import pair_threshold
-from lindyn.solutions.solution import Reason, Solution, not_quadratic, riccati
+from lindyn.solutions.solution import Reason, Solution, narrow, not_quadratic, riccati
 from lindyn.support import checks, linalg
 from lindyn.support.memory import require_memory
 from lindyn.support.precision import result_dtype
@@ -262,23 +262,27 @@ class TwoLayer(Network):
     def balanced(
         shape: Shape | None = None,
         *,
-        threshold: float,
         width: int,
+        threshold: float | None = None,
         side: Literal["in", "out"] = "in",
+        imbalance: float | None = None,
         start: Any = None,
         key: Seed = 0,
         dtype: Any = np.float64,
     ) -> TwoLayer:
-        """Make a λ-balanced start, W1W1ᵀ − W2ᵀW2 = ±2τ I_w (+ for side "in"), of any width up to the side's size.
+        """Make a λ-balanced start, W2ᵀW2 − W1W1ᵀ = λI_w, of any width up to the size of the larger layer's side.
+
+        λ = −2τ where the larger layer is the first (side "in"), +2τ where it is the second (side "out").
 
         From A₀ = U S Vᵀ of rank ≤ w: layers √(ψ ± τ) on each mode, ψ = √(s² + τ²); hidden units that A₀ does not
         need get √(2τ) times a random orthonormal direction on the given side.
 
         Args:
             shape: (d_out, d_in), or d; taken from `start` if that is given.
+            width: w, at most d_in (side "in", λ < 0) or d_out (side "out", λ > 0).
             threshold: τ = |λ|/2 ≥ 0.
-            width: w, at most d_in (side "in") or d_out (side "out").
             side: the larger layer.
+            imbalance: signed λ in place of `threshold` and `side`; the matrix `net.imbalance()` is then −λI.
             start: A₀ of rank at most w; zero if left out.
             key: seed of the free directions.
             dtype: float64 or float32 (of `start` if that is given).
@@ -287,14 +291,21 @@ class TwoLayer(Network):
             InvalidArgument: too wide for the side, or A₀ has more than w non-zero singular values.
 
         References:
-            theory (2.6); Dominé et al. (2024).
+            theory (2.6); works (17.1); Dominé et al. (2024).
 
         Examples:
             >>> import numpy as np
             >>> net = TwoLayer.balanced((4, 5), threshold=0.5, width=3)
             >>> bool(np.allclose(net.w1 @ net.w1.T - net.w2.T @ net.w2, np.eye(3)))
             True
+            >>> net = TwoLayer.balanced((4, 5), imbalance=3.0, width=2)
+            >>> bool(np.allclose(net.w2.T @ net.w2 - net.w1 @ net.w1.T, 3 * np.eye(2)))
+            True
         """
+        if imbalance is not None:
+            threshold, side = _size_and_side(imbalance, threshold, shape, start, width)
+        elif threshold is None:
+            raise checks.InvalidArgument("threshold", "be given", "it is not", "or give the signed `imbalance`")
         checks.choice("side", side, ("in", "out"))
         tau = checks.number("threshold", threshold, at_least=0, at_most=checks.SQUARABLE)
         d_out, d_in, start = _shape_and_start(shape, start)
@@ -412,6 +423,39 @@ class TwoLayer(Network):
         )
         return replace(net, threshold=tau)
 
+    def with_learning_rates(self, first: float, second: float) -> TwoLayer:
+        """Return the same network whose layers learn at rates η₁ and η₂ times the learning rate of a method.
+
+            w1 = c·W1,  w2 = W2/c,  c = (η₂/η₁)^{1/4}:  the flow at equal rates, on a clock √(η₁η₂) times as fast,
+
+        since Ẇ1 = −η₁W2ᵀG is ẇ1 = −√(η₁η₂)·w2ᵀG, and likewise for W2. A, its target and every formula for equal rates
+        stay; `weights()` returns W1 and W2. Exact for steps too. The flow conserves W1W1ᵀ/η₁ − W2ᵀW2/η₂, so that the
+        threshold is measured anew.
+
+        Args:
+            first: η₁ > 0, of the first layer.
+            second: η₂ > 0, of the second layer.
+
+        References:
+            works (8.2); theory (2.7) for LoRA+.
+
+        Examples:
+            >>> import numpy as np
+            >>> net = TwoLayer.from_weights(np.eye(2), np.eye(2)).with_learning_rates(1.0, 16.0)
+            >>> net.units, net.clock, net.weights()[0].tolist()
+            ((2.0, 0.5), 4.0, [[1.0, 0.0], [0.0, 1.0]])
+        """
+        eta_1, eta_2 = checks.number("first", first, above=0), checks.number("second", second, above=0)
+        c = (eta_2 / eta_1) ** 0.25
+        factors = self.dtype.type(c), self.dtype.type(1 / c)
+        net = replace(
+            self,
+            layers=(factors[0] * self.w1, factors[1] * self.w2),
+            units=(c * self.units[0], self.units[1] / c),
+            clock=self.clock * math.sqrt(eta_1 * eta_2),
+        )
+        return net if eta_1 == eta_2 else replace(net, threshold=net.measured_threshold())
+
     def imbalance(self) -> Float[np.ndarray, "r r"]:
         """Return D = W1W1ᵀ − W2ᵀW2 in the reduced frame; the flow conserves it (1.5)."""
         return self.imbalances()[0]
@@ -443,18 +487,25 @@ class TwoLayer(Network):
         return pair_threshold(0.5 * eigenvalues, min(*self.shape, self.width))
 
     def closed_form(self, task: Any) -> Solution | Reason:
-        """Return (3.1) from a start whose flow is the mixed formula, on a quadratic cost; else the reason why not."""
+        """Return (3.4) of λ-balanced layers, (3.1) where the flow is the mixed formula; else the reason why not.
+
+        Both hold where λ-balanced layers fill the larger side; (3.4) knows the layers too, and keeps the rank of a
+        bottleneck, which rounding takes from the matrix equation at τ = 0 (works 8.9).
+        """
         quadratic = task.quadratic()
         if quadratic is None:
             return not_quadratic(task)
+        target, curvature = quadratic
+        balanced = narrow(target, (self.w1, self.w2), curvature)
+        if balanced is not None:
+            return balanced
         residual = self.mixed_residual()
         if residual > (1e-10 if self.dtype == np.float64 else 1e-5):
             return Reason(
-                "it must start from weights whose flow is the mixed formula (2.4), and this network's relative "
-                f"residual is {residual:.2g}",
+                "it must start from weights whose flow is the mixed formula (2.4), or from λ-balanced ones (2.6), and "
+                f"this network's relative residual is {residual:.2g}",
                 "use Mixed.matching(network) for the formula, Flow() for the network, or TwoLayer.orthogonal(…)",
             )
-        target, curvature = quadratic
         return riccati(target, self.threshold, self.matrix, curvature)
 
     def mixed_residual(self) -> float:
@@ -528,6 +579,27 @@ def _shape_and_start(shape: Shape | None, start: Any) -> tuple[int, int, Any]:
     if shape is not None and checks.matrix_shape("shape", shape) != a.shape:
         raise checks.InvalidArgument("start", f"have the shape {shape}", f"its shape is {a.shape}")
     return a.shape[0], a.shape[1], a
+
+
+def _size_and_side(
+    imbalance: float, threshold: float | None, shape: Shape | None, start: Any, width: int
+) -> tuple[float, Literal["in", "out"]]:
+    """Return τ = |λ|/2 and the larger layer of a signed λ, or say why no such layers exist (works 17.1)."""
+    value = checks.number("imbalance", imbalance, at_least=-checks.SQUARABLE, at_most=checks.SQUARABLE)
+    if threshold is not None:
+        raise checks.InvalidArgument("imbalance", "be given instead of `threshold`", "both are given")
+    d_out, d_in, _ = _shape_and_start(shape, start)
+    side: Literal["in", "out"] = "out" if value > 0 or (value == 0 and d_out > d_in) else "in"
+    size, layer, name = (d_out, "W2", "d_out") if side == "out" else (d_in, "W1", "d_in")
+    units = checks.integer("width", width, at_least=1)
+    if value and units > size:
+        raise checks.InvalidArgument(
+            "imbalance",
+            f"be {'at most' if value > 0 else 'at least'} 0 at a width over {name} = {size}",
+            f"it is {value:g} at width {units}: {layer} would need {units} independent directions of {name}",
+            f"use width ≤ {size}, or the other sign",
+        )
+    return abs(value) / 2, side
 
 
 def _mixed_factor(start: np.ndarray, tau: float) -> np.ndarray:

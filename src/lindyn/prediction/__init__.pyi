@@ -3,6 +3,8 @@ from .adam import adam_clock as adam_clock
 from .estimation import SpectrumEstimate as SpectrumEstimate
 from .estimation import estimate_spectrum as estimate_spectrum
 from .factors import predict_factors as predict_factors
+from .implicit_bias import limit as limit
+from .implicit_bias import output_sign as output_sign
 from .large_d import predict as predict
 from .large_d import predict_cells as predict_cells
 from .regimes import Regime as Regime

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from lindyn.solutions.balanced import NarrowSolution
 from lindyn.solutions.mixed import MixedSolution
 
 
@@ -37,6 +38,8 @@ class Solution:
         what: what is evaluated, for print-outs: "the matrix Riccati solution (3.1)".
         threshold: τ where the motion obeys the mixed formula (2.1), so that C1 and C2 are known by (2.2); else None.
         state_bytes: bytes that the solution holds; those of A if left out.
+        layers: from one flow time to layers (W1, W2) of product A, where they are known up to a rotation of the hidden
+            units, which moves neither A nor its tangent kernel; else None.
         sources: keys of `lindyn.cite`.
 
     Examples:
@@ -51,6 +54,7 @@ class Solution:
     what: str
     threshold: float | None = None
     state_bytes: int | None = None
+    layers: Callable[[float], tuple[np.ndarray, ...]] | None = None
     sources: tuple[str, ...] = ()
 
 
@@ -76,6 +80,34 @@ def riccati(
         threshold=exact.threshold,
         state_bytes=3 * sum(exact.start.shape) ** 2 * exact.start.dtype.itemsize,
         sources=("fukumizu1998effect", "braun2022exact", "domine2024lazy"),
+    )
+
+
+def narrow(
+    target: Float[np.ndarray, "d_out d_in"],
+    layers: tuple[Float[np.ndarray, "w d_in"], Float[np.ndarray, "d_out w"]],
+    curvature: float,
+) -> Solution | None:
+    """Return the flow of λ-balanced layers on (κ/2)‖A − T‖_F², (3.4) at the time κt, or None if they are not balanced.
+
+    Examples:
+        >>> import numpy as np
+        >>> solution = narrow(np.diag([3.0, 2.0]), (np.array([[1.0, 0.0]]), np.zeros((2, 1))), curvature=1.0)
+        >>> solution.at(100.0).round(6).tolist()
+        [[3.0, 0.0], [0.0, 0.0]]
+    """
+    if not any(layer.any() for layer in layers):
+        return None
+    exact = NarrowSolution(target, *layers)
+    if exact.residual > (1e-12 if exact.dtype == np.float64 else 1e-6):
+        return None
+    return Solution(
+        layers[1] @ layers[0],
+        lambda time: exact(curvature * time),
+        "the solution (3.4) of λ-balanced layers, hidden units up to a rotation",
+        state_bytes=sum(layer.nbytes for layer in layers),
+        layers=lambda time: exact.factors(curvature * time),
+        sources=("braun2022exact", "domine2024lazy"),
     )
 
 
