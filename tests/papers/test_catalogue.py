@@ -18,7 +18,21 @@ PERTURBED = {
     "tu2024": {
         "threshold": {"threshold": 30.0},
         "threshold-lazy": {"threshold": 30.0},
-    }
+    },
+    "kunin2024": {
+        "R2-1": {"rtol": 1e-4},
+        "R2-1-kernel": {"start": (-0.8, 0.3)},
+        "R2-1-balanced": {"start": (-0.8, 0.3)},
+        "R2-2": {"until": 2.0},
+        "R2-3": {"until": 0.5, "starts": 300},
+        "R2-4": {"balances": (-3.0, 0.0)},
+        "R2-4-upstream": {"balances": (0.0, 1.0)},
+        "R2-5": {"ratio": 0.45},
+        "R2-5-delayed": {"imbalance": 1e-6},
+        "R2-6": {"scale": 1.0},
+        "R2-6-pair": {"scale": 2.0},
+        "R2-6-kernel": {"scale": 1.0},
+    },
 }
 
 

@@ -80,7 +80,7 @@ def _grown(state: np.ndarray, exponents: np.ndarray, span: float) -> np.ndarray:
     root, growth = np.sqrt(phi)[:, None], np.exp(x)[:, None]
     identity = np.broadcast_to(np.eye(width), (*state.shape[:-2], width, width))
     for _ in range(parts):
-        r = np.linalg.qr(np.concatenate([identity, root * state], axis=-2), mode="r")
+        r: Any = np.linalg.qr(np.concatenate([identity, root * state], axis=-2), mode="r")
         # positive diagonal: no reflection of a hidden unit, so that a single one is followed with its sign
         r = r * np.where(np.diagonal(r, axis1=-2, axis2=-1) < 0, -1.0, 1.0)[..., None]
         turned = np.linalg.solve(np.swapaxes(r, -1, -2), np.swapaxes(growth * state, -1, -2))
