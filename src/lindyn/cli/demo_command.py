@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 EXAMPLES = ("lindyn demo", "lindyn demo --dim 100 --out small")
 
 PUBLISHED_STEPS = (0, 10, 20, 25, 50, 75, 100)
+_BETWEEN = 2  # steps between records: each costs a closed form and two decompositions, several times a step
 
 
 def demo(
@@ -56,12 +57,13 @@ def demo(
     task = SpikedMatrix(dim=checks.integer("dim", dim, at_least=1), rank=rank, key=key, dtype=precision)
     net = TwoLayer.exponents(dim, -1.85, 2.25, key=key, dtype=precision)
     settings = GradientDescent(learning_rate="figure1", steps=steps, order="sequential")
-    descent = simulate(net, task, settings)
+    marks = sorted({*range(0, settings.steps + 1, _BETWEEN), *(k for k in PUBLISHED_STEPS if k <= steps), steps})
+    descent = simulate(net, task, settings, save_every=marks)
     mixed = Mixed.matching(net)
     if euler:
         rate = descent.info.learning_rate
         assert rate is not None  # a descent has one
-        formula = simulate(mixed, task, GradientDescent(learning_rate=rate, steps=steps))
+        formula = simulate(mixed, task, GradientDescent(learning_rate=rate, steps=steps), save_every=marks)
     else:
         formula = simulate(mixed, task, ClosedForm(), times=descent)
     difference = compare(descent, formula)
@@ -74,7 +76,9 @@ def demo(
         "formula": {name: formula[name].tolist() for name in ("train_error", "test_error")},
         "largest_difference": {n: difference.largest(n) for n in ("train_error", "test_error")},
         "modes_at": {
-            str(k): descent["singular_values"][k, : rank + 1].tolist() for k in (20, 25, 50, 100) if k < len(descent)
+            str(k): descent["singular_values"][marks.index(k), : rank + 1].tolist()
+            for k in (20, 25, 50, 100)
+            if k <= descent.step[-1]
         },
         "signal_norm": task.scale(),
     }
@@ -102,11 +106,12 @@ def _peak_mib() -> float | None:
 def _print(summary: dict[str, Any], descent: Trajectory, rank: int) -> None:
     d_out, d_in = summary["shape"]
     rows = []
-    for k in [k for k in PUBLISHED_STEPS if k < len(descent)]:
+    for step in [step for step in PUBLISHED_STEPS if step <= descent.step[-1]]:
+        k = summary["step"].index(step)
         s = descent["singular_values"][k]
         rows.append(
             [
-                str(k),
+                str(step),
                 f"{summary['train_error'][k]:.4f}",
                 f"{summary['formula']['train_error'][k]:.4f}" if k < len(summary["formula"]["train_error"]) else "–",
                 f"{summary['test_error'][k]:.4f}",
