@@ -159,7 +159,7 @@ def test_a_cell_that_fails_three_times_is_recorded_and_the_rest_goes_on(monkeypa
 def test_local_workers_give_the_same_data(tmp_path, whole):
     """Two spawned processes of one thread each, through the command that `--workers 2` runs."""
     script = (
-        "import json, sys\nfrom lindyn.phase_diagram import DiagramSettings, phase_diagram\n"
+        "import json, sys\nfrom lindyn.diagrams import DiagramSettings, phase_diagram\n"
         "if __name__ == '__main__':\n"
         "    phase_diagram(DiagramSettings.from_dict(json.loads(sys.argv[1])), path=sys.argv[2], workers=2)\n"
     )
@@ -184,7 +184,7 @@ def test_a_cluster_survives_its_workers(tmp_path, whole):
     """A real scheduler and worker. The worker dies once in one unit, and whenever it computes one cell of another."""
     preload = tmp_path / "deaths.py"
     preload.write_text(
-        "import os\nfrom lindyn.phase_diagram.work import Work\n"
+        "import os\nfrom lindyn.diagrams.chunks import Work\n"
         "if not hasattr(Work, 'original'):\n"  # the nanny and the worker both load this, and load it twice
         "    Work.original = Work.compute\n"
         "def deadly(work, *a):\n"

@@ -191,12 +191,8 @@ def cells_error(
         x = np.concatenate([modes.values, modes.values * (1 + _RELATIVE)])
         pair, residue = mode_curve(x, tau[:, None], time[:, None]), n0 * np.exp(-4 * tau * time)
         run = _motion(modes, Setting(tau[:, None], 0.0, 0.0), time, pair, residue)
-        moved = [
-            modes.errors_of(mode_curve(modes.values, tau[:, None], (time * (1 + sign * lag[here]))[:, None]), entries)[
-                1
-            ]
-            for sign in (-0.5, 0.5)
-        ]
+        shifted = [time * np.maximum(1 + sign * lag[here], 0.0) for sign in (-0.5, 0.5)]  # never before the start
+        moved = [modes.errors_of(mode_curve(modes.values, tau[:, None], t[:, None]), entries)[1] for t in shifted]
         found[here] = error_estimate(spectrum, w, part, run) + np.abs(moved[1] - moved[0])
     return found.reshape(np.shape(threshold))
 
