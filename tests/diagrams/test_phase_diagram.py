@@ -118,6 +118,7 @@ def test_a_cell_depends_on_its_seed_and_place_alone(diagram):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Prediction:lindyn.prediction.validity.ValidityWarning")
 def test_predicted_cells_are_single_predictions_stopped_by_the_published_rules(diagram):
     for i, width_exponent in enumerate(SMALL.width_exponents):
         for j, variance_exponent in enumerate(SMALL.variance_exponents):

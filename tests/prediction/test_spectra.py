@@ -180,7 +180,7 @@ def test_prediction_covers_any_size_and_says_where_it_leaves_the_theory():
     assert run["test_error"].shape == (11,)
     assert not any("outside the theory" in note for note in run.info.notes)
     with pytest.warns(ValidityWarning, match="more than 10%"):
-        narrow = predict(100, exponents(100, variance_exponent=-0.5, width_exponent=0.5), rank=5, steps=10)
+        narrow = predict(100, exponents(100, variance_exponent=-0.5, width_exponent=0.5), rank=5, steps=300)
     assert any("outside the theory" in note for note in narrow.info.notes)
 
 

@@ -172,7 +172,7 @@ def a_mebibyte_left(monkeypatch):
 @pytest.mark.usefixtures("a_mebibyte_left")
 def test_records_beyond_memory_are_refused_before_the_run():
     method = ld.GradientDescent(learning_rate=0.01, steps=20_000)  # 20,001 matrices of 96 bytes
-    with pytest.raises(ld.InvalidArgument, match=r"`save_every` .*records of the observables"):
+    with pytest.raises(ld.InvalidArgument, match=r"records of .* fit in memory.*`save_every`"):
         ld.simulate(network(), TASK, method, observables=["matrix"])
     assert ld.simulate(network(), TASK, method, observables=["matrix"], save_every=10_000).completed
 

@@ -14,7 +14,7 @@ const CONTROLS = [
 const CHOICES = { axis: ["steps", "flow time"], scale: ["linear", "log"], panel: ["test", "rank", "steps", "activity"] };
 const PANELS = { test: "smallest test error", rank: "stable rank there", steps: "steps until it", activity: "mean activity of the signal" };
 const PRESETS = {
-  "Figure 1 of the paper": { d_out: 500, d_in: 500, rank: 5, strength: 1, noise: 1, gamma_v: -1.85, gamma_w: 2.25, rate: 10, steps: 100 },
+  "Figure 1 of the paper": { d_out: 500, d_in: 500, rank: 5, strength: 1, noise: 1, gamma_v: -1.85, gamma_w: 2.25, rate: 4, steps: 250 },
   "Deep in the lazy region": { d_out: 200, d_in: 200, rank: 5, strength: 1, noise: 1, gamma_v: -1, gamma_w: 2.7, rate: 1, steps: 400 },
   "Deep in the active region": { d_out: 200, d_in: 200, rank: 5, strength: 1, noise: 1, gamma_v: -3, gamma_w: 2, rate: 1, steps: 750 },
   "Nearly balanced: it stalls": { d_out: 200, d_in: 200, rank: 3, strength: 1, noise: 0.2, gamma_v: -3, gamma_w: 0.7, rate: 1, steps: 750 },
@@ -187,6 +187,7 @@ function facts(spec, l, low) {
   if (spec.problem) warn.push(spec.problem);
   if (l.start >= 0.1) warn.push(`σ⁴w = ${show(l.start)}: the start is not small, its decay is approximate.`);
   if (l.width < Math.max(state.d_out, state.d_in)) warn.push(`Width ${show(l.width)} is below d: the formula needs w ≫ d.`);
+  if (l.eta > 0.1 * l.bound && l.eta <= l.bound) warn.push(`Learning rate ${show(l.eta)} is over a tenth of the stability bound ${show(l.bound)}: the curves are those of the flow, which steps of this size leave; lindyn predict follows the steps.`);
   if (l.eta > l.bound) warn.push(`Learning rate ${show(l.eta)} is above the stability bound ${show(l.bound)}: descent diverges.`);
   $("facts").innerHTML = `τ = <b>${show(l.tau)}</b> (signal ${show(spec.signal[spec.signal.length - 1])} … ${show(spec.signal[0])}), w = ${l.width.toLocaleString("en")}, σ² = ${show(l.variance)}, η = ${show(l.eta)}; smallest test error <b>${show(low.test)}</b> at step ${show(low.steps)}, stable rank ${show(low.rank)} there.` + warn.map(t => `<br><span class="wrong">${esc(t)}</span>`).join("");
 }
