@@ -136,7 +136,7 @@ def _refuse_control_characters(arguments: list[str]) -> None:
 
 
 # options whose names are not those of the arguments that they give
-_RENAMED = {"as_json": "json", "as_csv": "csv", "sources": "source", "seeds": "seed"}
+_RENAMED = {"as_json": "json", "as_csv": "csv", "all_papers": "all", "sources": "source", "seeds": "seed"}
 
 
 def _told(error: InvalidArgument) -> str:

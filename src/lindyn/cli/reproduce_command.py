@@ -52,7 +52,7 @@ def reproduce(
         _list(as_json)
         return
     if paper is not None and all_papers:
-        raise checks.InvalidArgument("all", "be given instead of a paper", f"{paper} is named too")
+        raise checks.InvalidArgument("all_papers", "be given instead of a paper", f"{paper} is named too")
     if all_papers and claim:
         raise checks.InvalidArgument("claim", "come with one paper", "all are asked for")
     if out is not None:
