@@ -33,6 +33,22 @@ PERTURBED = {
         "R2-6-pair": {"scale": 2.0},
         "R2-6-kernel": {"scale": 1.0},
     },
+    "domine2024": {
+        "R1-1": {"rtol": 1e-4},
+        "R1-1-descent": {"rate": 0.25},
+        "R1-2-square": {"strong": 1.0},
+        "R1-2-lazy": {"strong": 1.0},
+        "R1-2-delayed": {"strong": -10.0},
+        "R1-2-mirror": {"sides": (8, 6)},
+        "R1-3": {"delayed": (-2.0,)},
+        "R1-4": {"learned": 0.9},
+        "R1-4-stuck": {"stuck": 1.0},
+        "R1-5": {"rtol": 1e-4},
+        "R1-5-forgetting": {"span": 0.3},
+        "R1-6-noise": {"samples": 20},
+        "R1-6-transfer": {"learned": 0.5},
+        "R1-6-trained": {"learned": 0.01},
+    },
 }
 
 
