@@ -68,4 +68,5 @@ from .support.citations import cite as cite
 from .tasks import Completion as Completion
 from .tasks import CustomCost as CustomCost
 from .tasks import Regression as Regression
+from .tasks import Skills as Skills
 from .tasks import SpikedMatrix as SpikedMatrix

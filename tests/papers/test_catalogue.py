@@ -49,6 +49,18 @@ PERTURBED = {
         "R1-6-transfer": {"learned": 0.5},
         "R1-6-trained": {"learned": 0.01},
     },
+    "nam2025": {
+        "C5.1-curve": {"share": 0.6},
+        "C5.1-sigmoid": {"sigmoid_threshold": 0.1},
+        "C5.1-depth": {"depth": 2},
+        "C5.2-times": {"exponent": 1.0},
+        "C5.2-loss": {"scaling_exponent": 0.6},
+        "C5.3-amplification": {"share": 0.6},
+        "C5.4-delay": {"lazy": (0.003, 0.03)},
+        "C5.4-law": {"lazy": (0.003, 0.03)},
+        "C5.4-rich": {"rich": 3.0},
+        "C5.4-decay": {"control_decay": 0.01},
+    },
 }
 
 
