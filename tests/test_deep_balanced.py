@@ -26,6 +26,7 @@ def test_flow_is_that_of_a_balanced_network(depth, cost):
     assert network["imbalance"].max() < 1e-9  # conserved, to the accuracy of the solver
 
 
+@pytest.mark.slow
 def test_velocity_is_the_sum_of_matrix_powers():
     u, s, vt = np.linalg.svd(START, full_matrices=True)
     gradient = RNG.standard_normal((3, 4))
@@ -43,6 +44,7 @@ def test_velocity_is_the_sum_of_matrix_powers():
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)  # JAX outside of a run is in float32
 
 
+@pytest.mark.slow
 def test_two_layers_are_the_balanced_dynamics_and_take_its_closed_form():
     task = ld.SpikedMatrix(target=TARGET)
     a = ld.simulate(ld.DeepBalanced(START, 2), task, times=TIMES, observables="matrix")
@@ -51,6 +53,7 @@ def test_two_layers_are_the_balanced_dynamics_and_take_its_closed_form():
     assert "closed form" in a.info.method
 
 
+@pytest.mark.slow
 def test_a_mode_takes_the_time_of_its_equation():
     s, start = 2.0, 0.3
     t = deep_balanced_time(s, start, np.array([0.6, 1.0, 1.9]), 4)

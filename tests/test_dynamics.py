@@ -26,6 +26,7 @@ MATRICES = {
 by_matrix = pytest.mark.parametrize("matrix", MATRICES.values(), ids=MATRICES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tau", [1e-3, 1e3])
 @by_matrix
 def test_mixing_is_the_sum_of_matrix_roots(matrix, tau):
@@ -51,6 +52,7 @@ def test_derivative_of_mixing_equals_finite_differences(matrix, tau=0.3):
     assert relative(tangent, (at[0] - 8 * at[1] + 8 * at[2] - at[3]) / (12 * h)) < 1e-9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dynamics", [ld.Mixed(0.7), ld.Lazy(0.7), ld.Balanced(np.eye(4, 3))], ids=lambda d: d.name)
 def test_the_grams_give_the_velocity(dynamics):
     """Ȧ = −C2 G − G C1 for each dynamics (1.1), with roots from SciPy."""
@@ -81,6 +83,7 @@ def test_the_lazy_limit_is_reached_as_the_square_of_s_over_tau():
     assert relative(final(ld.Lazy(7.0, start), task, 0.5 / 7), lazy) < 1e-14
 
 
+@pytest.mark.slow
 # √(s² + τ²) − s is τ²/2s on a mode that A has, and τ on a direction that it lacks
 @pytest.mark.parametrize(("shape", "power"), [((3, 3), 2), (SHAPE, 1)], ids=["full rank", "with a kernel"])
 def test_the_balanced_limit_is_reached_at_its_rate(shape, power):

@@ -32,6 +32,7 @@ def test_alignment_first_then_acceleration():
     assert result["acceleration"] == pytest.approx(result["predicted_acceleration"], rel=0.15)
 
 
+@pytest.mark.slow
 def test_mixed_converges_from_random_starts_where_balanced_does_not():
     result = run("mixed_converges_where_balanced_does_not")
     assert result["mixed"] == result["starts"]
@@ -71,6 +72,7 @@ def test_the_mixed_formula_comes_closer_with_width_and_its_rivals_do_not():
     assert sum_of_parts[-1] > one_root[-1] > 300 * mixed[-1]
 
 
+@pytest.mark.slow
 def test_three_layers_of_width_1e12_follow_the_deep_mode_curve():
     result = run("three_layers_at_width_1e12")
     assert result["gap"] < 0.001

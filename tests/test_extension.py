@@ -87,6 +87,7 @@ def mixed_velocity(speed, tau):
 METHODS = [("auto", {"times": TIMES}), (TIGHT, {"times": TIMES}), (ld.GradientDescent(learning_rate=0.1, steps=5), {})]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "records"), METHODS, ids=["auto", "Flow", "Euler"])
 def test_a_drive_of_zero_stays_where_it_is(method, records):
     run = ld.simulate(Still(1.0, START), TASK, method, **records)
@@ -147,6 +148,7 @@ class Powered(ld.Dynamics):
         return -gradient * self.settings.power
 
 
+@pytest.mark.slow
 def test_an_object_changed_in_place_is_seen():
     settings = Settings(1.0)
     system, step = Powered(1.0, START, settings), ld.GradientDescent(learning_rate=0.01, steps=1)

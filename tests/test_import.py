@@ -38,6 +38,7 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.slow
 def test_commands_that_need_no_jax_do_not_load_it():
     code = f"""
 import sys

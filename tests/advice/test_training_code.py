@@ -12,6 +12,7 @@ from helpers.commands import as_json, lindyn
 from lindyn.advice import AdamAdvice
 
 
+@pytest.mark.slow
 def test_the_lines_for_two_layers_set_the_threshold_and_the_rate():
     advice = ld.advise((12, 16), rank=2, noise=0.1, scale=3.0, momentum=0.5)
     names = {}
@@ -69,6 +70,7 @@ def test_a_schedule_and_a_matrix_give_the_same_clock():
     assert by_shape.steps == 50
 
 
+@pytest.mark.slow
 def test_the_command_prints_code_and_clock():
     found = as_json("advise", "--dim", 64, "--width", 4, "--optimizer", "adamw", "--learning-rate", 1e-3, "--steps", 50)
     assert found["starts"][0]["lazy_until"] == int(0.2 / np.sqrt(3 * 64) / 1e-3)

@@ -37,6 +37,7 @@ FIELDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [("predict",), ("predict", "--sampled"), ("simulate",)], ids=" ".join)
 def test_json_has_the_promised_fields_and_is_consistent(command):
     out = as_json(*command, *SMALL, "--steps", 60)
@@ -48,6 +49,7 @@ def test_json_has_the_promised_fields_and_is_consistent(command):
     assert out["phase"] == "active"
 
 
+@pytest.mark.slow
 def test_simulate_equals_the_library():
     out = as_json("simulate", *SMALL, "--steps", 30, "--seed", 5, "--order", "sequential", "--learning-rate", 0.001)
     task = ld.SpikedMatrix(dim=40, rank=2, key=5)
@@ -75,6 +77,7 @@ def test_tables_are_for_people_and_files_reload(tmp_path):
     assert len(ld.Trajectory.load(tmp_path / "run" / "trajectory.zarr")) == 11
 
 
+@pytest.mark.slow
 def test_a_matrix_from_a_file_is_learned(tmp_path):
     rng = np.random.default_rng(0)
     np.save(tmp_path / "t.npy", rng.standard_normal((12, 8)))

@@ -142,6 +142,7 @@ def test_spectral_cells_are_the_closed_form_from_zero_where_the_start_is_small(d
     assert float(cell["min_test_error"]) == pytest.approx(run["test_error"][best], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_stopping_follows_given_curves():
     """Four curves: one for each rule, and one that never stops."""
     steps = np.arange(101.0)

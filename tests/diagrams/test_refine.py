@@ -55,6 +55,7 @@ def test_a_refinement_goes_on_where_it_stopped(tmp_path):
     assert "contour at 0.25" in plots.refined_panel(more, level=LEVEL).get_title()
 
 
+@pytest.mark.slow
 def test_cells_of_a_refinement_are_single_cells():
     points = refine(SETTINGS, cells=15, quantity="stable_rank")
     alone = compute(SETTINGS, 0, points["variance_exponent"].values[7:8], points["width_exponent"].values[7:8])

@@ -75,6 +75,7 @@ def test_settings_that_have_no_numbers_are_refused(change, told):
         dataclasses.replace(SETTINGS, **change)
 
 
+@pytest.mark.slow
 def test_settings_like_a_measured_matrix_are_those_of_its_estimated_signal():
     task = ld.SpikedMatrix(dim=100, singular_values=[60.0, 40.0], key=0)
     settings = DiagramSettings.like(task.target, variance_exponents=[-2.0, -1.0], width_exponents=[1.5, 2.0])

@@ -35,6 +35,7 @@ def ask(server, body, **headers):
     return answer.status, lines
 
 
+@pytest.mark.slow
 def test_a_descent_in_chunks_is_the_descent_of_simulate():
     *progress, found = descend(SETTINGS)
     assert progress[-1] == {"done": 1.0}
@@ -47,6 +48,7 @@ def test_a_descent_in_chunks_is_the_descent_of_simulate():
     np.testing.assert_allclose(found["test_error"], run["test_error"][rows], rtol=1e-12)  # the same steps
 
 
+@pytest.mark.slow
 def test_two_requests_at_once_do_not_disturb_each_other(server):
     answers = {}
 
@@ -87,6 +89,7 @@ def test_settings_that_cannot_be_run_are_refused_in_a_sentence(server, body, par
     assert part in json.loads(lines[-1])["refused"]
 
 
+@pytest.mark.slow
 def test_a_closed_connection_stops_its_run(server):
     long = {**SETTINGS, "d_out": 300, "d_in": 300, "signal": [300.0], "steps": 5_000, "eta": 1e-5}
     connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=300)

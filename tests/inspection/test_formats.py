@@ -12,6 +12,7 @@ from helpers.commands import lindyn
 from helpers.layouts import CASES, PEFT, PLAIN, S2, A, B, Q, dense, lora, numbers, pair
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_layouts_are_read_right_or_refused_by_name(tmp_path, name):
     case = CASES[name]

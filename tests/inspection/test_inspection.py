@@ -358,6 +358,7 @@ def test_settings_that_break_the_law_are_noted(tmp_path):
     assert any("dropout 0.1" in note for note in notes)
 
 
+@pytest.mark.slow
 def test_command_prints_json_csv_and_writes_files(tmp_path):
     folder = adapter(tmp_path / "a")
     report = ld.inspect(folder)

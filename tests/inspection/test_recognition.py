@@ -78,6 +78,7 @@ def check(shapes, runs):
     return count
 
 
+@pytest.mark.slow
 def test_no_start_is_called_by_anothers_name_before_or_after_adamw():
     assert check(SMALL[:2], [(0, 0.0), (40, 1e-3)]) > 100
 

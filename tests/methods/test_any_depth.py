@@ -87,6 +87,7 @@ def test_layers_in_turn_see_the_layers_below_already_moved():
     assert relative(run["matrix"][-1], w3 @ w2 @ w1) < 1e-12
 
 
+@pytest.mark.slow
 def test_gradients_of_eleven_layers_keep_their_order():
     """By name, "w10" sorts before "w2": the layers must not."""
     sizes = (4, *[5] * 10, 3)
@@ -132,6 +133,7 @@ def test_the_flow_of_three_layers_agrees_with_scipy_and_conserves_every_imbalanc
     assert run.to_xarray()["balancedness"].dims == ("time", "pair")
 
 
+@pytest.mark.slow
 def test_the_kernel_of_three_layers_drifts_as_its_jacobian_says():
     run = ld.simulate(
         network(), TASK, ld.GradientDescent(learning_rate=RATE, steps=20), observables=["ntk_drift", "w1", "w2", "w3"]

@@ -52,6 +52,7 @@ SGD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", SGD.values(), ids=SGD)
 @every_size
 def test_sgd(shape, width, options):
@@ -68,6 +69,7 @@ def test_sgd(shape, width, options):
     assert_equal_runs(run, *expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @every_width
 def test_global_norm_clipping(shape, width, momentum):
@@ -115,6 +117,7 @@ MUON = {
 MUON_CASES = [pytest.param(*v, id=k, marks=() if k == "default" else pytest.mark.slow) for k, v in MUON.items()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ours", "theirs"), MUON_CASES)
 @every_width
 def test_muon(shape, width, ours, theirs, monkeypatch):
@@ -133,6 +136,7 @@ def test_muon(shape, width, ours, theirs, monkeypatch):
     assert_equal_runs(run, *expected)
 
 
+@pytest.mark.slow
 @every_width
 def test_adam_needs_and_gets_the_full_width(shape, width):
     w1, w2 = layers(shape, width)
@@ -151,6 +155,7 @@ def test_adam_needs_and_gets_the_full_width(shape, width):
     assert_equal_runs(run, *expected)
 
 
+@pytest.mark.slow
 @every_width
 def test_equivariant_optax_rule_runs_on_the_reduced_factor(shape, width):
     w1, w2 = layers(shape, width)

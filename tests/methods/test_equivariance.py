@@ -31,11 +31,13 @@ def test_equivariant_rules_are_recognised(rule):
     assert probe_equivariance(rule).equivariant
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ELEMENTWISE.values(), ids=ELEMENTWISE)
 def test_elementwise_rules_are_recognised(rule):
     assert not probe_equivariance(rule).equivariant
 
 
+@pytest.mark.slow
 def test_a_rule_that_clips_elements_of_large_gradients_is_exact():
     """Gradients of size 100 clipped to 30 entry by entry, at full width, against the same written out in NumPy."""
     shape, target = (4, 7), 100 * target_of((4, 7))
@@ -64,6 +66,7 @@ def test_a_rule_that_clips_elements_of_large_gradients_is_exact():
     assert worst(run["matrix"], path) < 1e-10
 
 
+@pytest.mark.slow
 def test_the_deviation_is_a_number_of_rounding_for_equivariant_rules():
     assert probe_equivariance(optax.sgd(0.1, momentum=0.9)).deviation < 1e-13
     assert probe_equivariance(optax.adam(0.1)).deviation > 1e-3

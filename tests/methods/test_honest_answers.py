@@ -92,6 +92,7 @@ def test_a_momentum_outside_its_range_has_no_bound(momentum):
         ld.stability_bound(ld.Mixed(1.0), TASK, momentum=momentum)
 
 
+@pytest.mark.slow
 def test_momentum_makes_weight_decay_act_sooner():
     """The imbalance of a run with no gradient, 2τ on each of its eigenvalues, falls as e^{−2μηn/(1 − β)}."""
     tau, beta, mu, eta, steps = 0.5, 0.9, 0.5, 1e-5, 20_000
@@ -105,6 +106,7 @@ def test_momentum_makes_weight_decay_act_sooner():
     assert run["activity"][-1] == pytest.approx(s / np.hypot(s, expected))
 
 
+@pytest.mark.slow
 def test_a_threshold_that_is_not_the_starts_has_no_closed_form():
     """Beside A(0) of size 10⁵ a τ of 10⁻⁴ or 10⁻² is nothing in M, but it is all of the imbalance."""
     start = 1e5 * np.eye(3, 4)

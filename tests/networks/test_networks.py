@@ -86,6 +86,7 @@ class TestExactStarts:
         assert np.allclose(w1.T @ w1, right + offset * np.eye(4), atol=1e-13)
         assert np.allclose(w2 @ w2.T, left - offset * np.eye(3), atol=1e-13)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("net", STARTS.values(), ids=STARTS)
     def test_the_closed_form_is_taken_for_the_network(self, net):
         expected = mixed_flow(COSTS["quadratic"][1], 0.4, net.matrix, TIMES)
@@ -138,12 +139,14 @@ class TestGaussianStarts:
             out.append(np.mean([np.linalg.norm(a - b, axis=(1, 2)).max() for a, b in pairs]) / np.linalg.norm(TARGET))
         return out
 
+    @pytest.mark.slow
     def test_the_error_falls_as_the_root_of_the_width(self):
         widths = [10.0**k for k in range(3, 13)]
         errors = self.errors(widths, seeds=range(3), variance=0.4)
         assert slope(widths, errors) == pytest.approx(-0.5, abs=0.05)
         assert errors[0] < 0.2
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(("first", "second"), [(2, 0), (0.5, 1.5)])
     def test_unequal_layers_share_their_mean_variance(self, first, second):
         """(2.5): τ = w(σ₁² + σ₂²)/2, and C1, C2 differ from the roots by ±w(σ₁² − σ₂²)/2."""
@@ -174,6 +177,7 @@ class TestGaussianStarts:
         assert relative(w1, first) > 0.1  # it moved
         assert end.measured_threshold() == pytest.approx(net.measured_threshold(), rel=1e-9)
 
+    @pytest.mark.slow
     def test_descent_converges_to_the_flow_at_first_order(self):
         net = ld.TwoLayer.from_weights(*layers(SHAPE, 20))
         exact, rates = matrices(net, times=[0.6])[0], 0.6 / np.array([100, 200, 400])
@@ -231,11 +235,13 @@ class TestBartlett:
         assert self.smallest_p(statistics(bartlett_law(width, 4000, seed=2)), explicit) > 4e-4
         assert self.smallest_p(statistics(too_free_law(width, 4000, seed=3)), explicit) < 1e-6  # the test can tell
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("width", [2, 4])
     def test_below_n_the_weights_themselves_are_drawn(self, width):
         explicit = statistics(explicit_law(width, 2000, seed=1))
         assert self.smallest_p(statistics(bartlett_law(width, 2000, seed=2)), explicit) > 0.005
 
+    @pytest.mark.slow
     def test_moments_at_width_ten_to_the_fifteen(self):
         """VVᵀ/(σ²w) = I + w^-1/2·(symmetric Gaussian, variance 2 on the diagonal and 1 off it)."""
         width, rng = 10**15, np.random.default_rng(4)
@@ -264,6 +270,7 @@ class TestBartlett:
         corner = np.array(w1)[:, 4, 0]  # of a lower triangle V it is the entry that is zero
         assert scipy.stats.kstest(corner, "norm").pvalue > 0.005
 
+    @pytest.mark.slow
     def test_adam_at_that_width_trains_as_from_explicit_weights(self):
         """Mean error after 15 steps over 3,000 starts each, within four deviations of the difference of the means."""
 

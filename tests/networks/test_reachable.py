@@ -18,6 +18,7 @@ def given(sizes, seed=0, ends=0.3):
     return gaussian_layers(sizes, variances, rng)
 
 
+@pytest.mark.slow
 def test_reduced_descent_is_autograd_at_full_width():
     weights = given((4, 120, 90, 5))
     target = np.random.default_rng(1).standard_normal((5, 4))

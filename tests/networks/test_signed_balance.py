@@ -71,6 +71,7 @@ def test_a_single_unit_keeps_its_sign():
     np.testing.assert_allclose(found.w2, second, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_one_task_after_another_in_closed_form():
     net, target = balanced((4, 4, 4), -1.0)
     tasks = [ld.SpikedMatrix(target=target), ld.SpikedMatrix(target=-target)]

@@ -18,6 +18,7 @@ def runs():
     return descent, formula
 
 
+@pytest.mark.slow
 def test_errors_draw_the_recorded_values_with_labels(runs):
     descent, formula = runs
     ax = plots.errors(descent, formula)
@@ -28,6 +29,7 @@ def test_errors_draw_the_recorded_values_with_labels(runs):
     assert ax.get_ylabel() == "error per entry"
 
 
+@pytest.mark.slow
 def test_flow_without_steps_is_drawn_against_time(runs):
     task = ld.SpikedMatrix(dim=5, rank=1, key=0)
     run = ld.simulate(ld.Mixed(1.0), task, times=[0.0, 1.0])
@@ -97,6 +99,7 @@ def a_diagram(points):
     return ld.phase_diagram(settings)
 
 
+@pytest.mark.slow
 def test_contours_need_ten_points_a_side_and_hatches_cover_whole_cells():
     small, large = (plots.phase_panels(a_diagram(points)) for points in (4, 12))
     contours = [sum(type(c).__name__ == "QuadContourSet" for c in f.axes[0].get_children()) for f in (small, large)]

@@ -55,6 +55,7 @@ def test_descent_itself_reaches_the_predicted_error(name):
     assert run["test_error"].min() == pytest.approx(np.mean(found, axis=0).min(), rel=0.03)
 
 
+@pytest.mark.slow
 def test_sums_known_beforehand_come_out_for_any_spectrum():
     rng = np.random.default_rng(0)
     for _ in range(12):

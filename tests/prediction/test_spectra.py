@@ -66,6 +66,7 @@ def test_a_signal_below_the_edge_of_detectability_does_not_show():
     assert theory.outliers[1] == theory.edge == 200.0
 
 
+@pytest.mark.slow
 @settings(deadline=None, derandomize=True)
 @given(
     rows=st.integers(5, 10**9),

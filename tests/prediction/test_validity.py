@@ -63,6 +63,7 @@ def test_near_the_bound_the_steps_themselves_are_predicted(share):
     assert np.max(np.abs(flow - curve)) > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("signal", "width", "threshold"), [([50.0, 30.0], 60, 1.0), ([20.0], 10**6, 0.1), ([20.0], 600, 300.0)]
 )
@@ -85,6 +86,7 @@ def test_a_width_of_one_is_marked_and_a_wide_net_is_not():
     assert wide["error_estimate"][wide["test_error"].argmin()] < 0.003
 
 
+@pytest.mark.slow
 def test_a_learning_rate_above_the_bound_is_not_completed():
     with pytest.warns(StabilityWarning, match=r"0\.2 is above the stability bound"):
         run = ld.predict(50, LAW, rank=3, learning_rate=0.2)

@@ -106,6 +106,7 @@ def test_generations_are_added_until_the_tolerance_holds():
     assert ld.simulate(quick, TASK, RULES["plain"][0], save_every=STEPS).info.reduction_error is None
 
 
+@pytest.mark.slow
 def test_trained_weights_come_back_in_full_shape():
     given = weights()
     run = ld.simulate(ld.DeepLinear.from_weights(given, tolerance=1e-9), TASK, RULES["plain"][0], save_every=STEPS)

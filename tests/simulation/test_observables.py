@@ -39,6 +39,7 @@ def layer_pairs(network_run):
     return list(zip(network_run["w1"], network_run["w2"], strict=True))
 
 
+@pytest.mark.slow
 def test_errors_and_singular_values(network_run):
     matrices = network_run["matrix"]
     assert network_run["train_error"] == pytest.approx(np.mean((matrices - TARGET) ** 2, axis=(1, 2)))
@@ -51,6 +52,7 @@ def test_errors_and_singular_values(network_run):
     assert network_run["effective_rank"] == pytest.approx(np.exp(-np.sum(share * np.log(share), axis=1)))
 
 
+@pytest.mark.slow
 def test_activity_uses_the_threshold(network_run):
     values, tau = network_run["singular_values"], network_run.info.threshold
     assert network_run["activity"] == pytest.approx(values / np.sqrt(values**2 + tau**2))
@@ -72,6 +74,7 @@ def tangent_kernel(gram_in, gram_out):
     return np.kron(gram_out, np.eye(len(gram_in))) + np.kron(np.eye(len(gram_out)), gram_in.T)
 
 
+@pytest.mark.slow
 def test_kernel_drift_of_a_network_against_the_kernel_built_from_its_jacobian(network_run, layer_pairs):
     """Θ = JJᵀ with J the derivative of A by all weights, entry by entry."""
 
@@ -133,6 +136,7 @@ def test_alignment_of_the_run_is_recorded_under_its_name(network_run):
     assert network_run["alignment"][-1] == pytest.approx(expected)
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 2**32 - 1), rank=st.integers(1, 3))
 def test_ranks_of_matrices_with_equal_singular_values(seed, rank):
     a = matrix_with([2.0] * rank, SHAPE, np.random.default_rng(seed))

@@ -100,6 +100,7 @@ def test_the_warning_carries_the_rate_and_the_bound():
         ld.simulate(net, TASK, method)
 
 
+@pytest.mark.slow
 def test_a_solver_that_needs_too_many_steps_says_so():
     run = ld.simulate(ld.Mixed(0.1), TASK, ld.Flow(max_steps=12), times=[0.0, 0.01, 50.0, 60.0])
     assert run.status.startswith("stopped after record 2 of 4: the dopri8 solver needs more than 12 steps")

@@ -10,6 +10,7 @@ A, B, C = (ld.SpikedMatrix(target=RNG.standard_normal((3, 3))) for _ in range(3)
 TIMES = [0.0, 0.5, 3.0, 12.0]
 
 
+@pytest.mark.slow
 def test_forgetting_of_a_matrix_is_half_the_squared_distance():
     run = ld.simulate(ld.Mixed(0.7), [A, B, C], times=TIMES, observables="matrix")
     assert run.time.tolist() == [0.0, 0.5, 3.0, 12.0, 12.0, 12.5, 15.0, 24.0, 24.0, 24.5, 27.0, 36.0]
@@ -30,6 +31,7 @@ def test_a_network_goes_on_from_its_layers():
     np.testing.assert_allclose(network["matrix"], formula["matrix"], atol=1e-8)  # conserved through the change
 
 
+@pytest.mark.slow
 def test_reversal_takes_the_time_of_its_formula():
     s, tau = 1.5, 0.4
     psi = np.hypot(s, tau)

@@ -85,6 +85,7 @@ def test_a_run_can_go_on_where_another_ended():
     assert rest.final.threshold == NET.threshold
 
 
+@pytest.mark.slow
 def test_muon_and_other_rules_have_a_clock_of_steps():
     run = ld.simulate(NET, TASK, ld.Optimizer(rule=optax.sgd(0.02), steps=3))
     assert run.time.tolist() == [0, 1, 2, 3]

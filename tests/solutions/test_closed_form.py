@@ -115,6 +115,7 @@ def test_matrix_solution_equals_scipy(ratio, shape, kind):
     assert worst(actual[first:], expected[first:]) < 1e-8  # also relative to what has been learned yet
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_threshold_zero_equals_scipy(shape):
     target, start = target_of(shape), start_of("random", shape, np.random.default_rng(1))
@@ -134,6 +135,7 @@ def saddle_crossing():
     return target, start
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tau", [1e-3, 1e-6, 1e-8])
 def test_crossing_a_saddle_keeps_its_digits(tau):
     target, start = saddle_crossing()
@@ -144,6 +146,7 @@ def test_crossing_a_saddle_keeps_its_digits(tau):
     assert worst(ld.MixedSolution(target, tau, start)(times), expected) < 1e-9
 
 
+@pytest.mark.slow
 def test_textbook_formula_loses_digits_at_a_saddle():
     target, start = saddle_crossing()
     tau = 1e-8
@@ -154,6 +157,7 @@ def test_textbook_formula_loses_digits_at_a_saddle():
     assert worst(textbook, expected) > 1e-5 > 1e3 * ours
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("tau", "scale"), [(0.3, 0.3), (1e-6, 0.3), (1e-6, 0.0)])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_matrix_solution_equals_many_digits(shape, tau, scale):
@@ -183,6 +187,7 @@ def test_matrix_solution_solves_the_equation(seed, shape, ratio, phase):
     assert gap < 1e-8 * psi * np.linalg.norm(a[2])
 
 
+@pytest.mark.slow
 @given(seed=seeds, shape=shapes, ratio=powers_of_ten(-6, 3))
 def test_matrix_solution_begins_at_the_start_and_ends_at_the_target(seed, shape, ratio):
     target, start, tau = problem(seed, shape, ratio)

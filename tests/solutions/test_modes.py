@@ -114,6 +114,7 @@ def difference(function, args, k, h=1e-6):
     return float(sum(w * function(*row) for w, row in zip(weights, low, strict=True)) / step_size)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "args"),
     [
@@ -149,6 +150,7 @@ def test_derivatives_under_jax_are_those_of_finite_differences(function, args):
         np.testing.assert_allclose(many, np.full(3, function(*args)), rtol=1e-13, atol=1e-300)
 
 
+@pytest.mark.slow
 def test_derivatives_from_any_start_are_those_of_finite_differences():
     import jax
 
@@ -162,6 +164,7 @@ def test_derivatives_from_any_start_are_those_of_finite_differences():
                 assert found == pytest.approx(difference(curve, args, k), rel=1e-6, abs=1e-6), (args, k)
 
 
+@pytest.mark.slow
 def test_what_numpy_refuses_is_nan_under_jax():
     import jax.numpy as jnp
 

@@ -58,6 +58,7 @@ METHODS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS, ids=lambda m: type(m).__name__)
 def test_the_formula_in_single_precision(method):
     times = None if isinstance(method, ld.GradientDescent) else [0.0, 0.3, 1.0]

@@ -58,6 +58,7 @@ def test_measures_are_their_definitions_in_one_batch_and_in_many(bias):
     assert in_batches.certificate == pytest.approx(found.certificate, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_the_certificate_bounds_nc1_at_every_step_and_comes_near_at_the_end():
     model, (inputs, labels) = classifier(), data()
     assert neural_collapse(model, (inputs, labels)).certificate >= neural_collapse(model, (inputs, labels)).nc1

@@ -144,7 +144,7 @@ def _told(error: InvalidArgument) -> str:
 
     What no option gives is called by its name: "The threshold must …".
     """
-    options = {p.name for command in app_commands() for p in command.params} | {*_RENAMED}
+    options = {p.name for command in app_commands() for p in command.params} | {*_RENAMED, *_RENAMED.values()}
 
     def show(name: str) -> str:
         return "--" + _RENAMED.get(name, name).replace("_", "-") if name in options else name.replace("_", " ")
