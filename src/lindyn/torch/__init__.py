@@ -1,4 +1,4 @@
-"""For PyTorch: starts with a wanted threshold, and a tracker. Needs the extra: pip install 'lindyn[torch]'."""
+"""For PyTorch: starts with a prescribed threshold, and a tracker. Needs the extra: pip install 'lindyn[torch]'."""
 
 import lazy_loader
 
