@@ -33,13 +33,13 @@ def draw(law, d_in, d_out, r, rng):
 def trained(a, b, rng, steps, rate):
     """AdamW towards a matrix of rank 4 on noisy batches of 32 inputs, written out."""
     d_in, d_out = a.shape[1], b.shape[0]
-    target = 3 * rng.standard_normal((d_out, 4)) @ rng.standard_normal((4, d_in)) / np.sqrt(d_in * d_out)
+    left, right = rng.standard_normal((d_out, 4)), 3 * rng.standard_normal((4, d_in)) / np.sqrt(d_in * d_out)
     weights = [a.copy(), b.copy()]
     first, second = ([np.zeros_like(w) for w in weights] for _ in range(2))
     for step in range(1, steps + 1):
         x = rng.standard_normal((d_in, 32))
-        error = (S * weights[1] @ (weights[0] @ x) - target @ x) / 32
-        gradients = S * weights[1].T @ error @ x.T, S * error @ (weights[0] @ x).T
+        error = (S * weights[1] @ (weights[0] @ x) - left @ (right @ x)) / 32
+        gradients = S * (weights[1].T @ error) @ x.T, S * error @ (weights[0] @ x).T
         for i, gradient in enumerate(gradients):
             first[i] = 0.9 * first[i] + 0.1 * gradient
             second[i] = 0.999 * second[i] + 0.001 * gradient**2
