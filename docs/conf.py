@@ -114,8 +114,6 @@ def markdown_in_docstrings(app, what, name, obj, options, lines):
 def _linked(line):
     """Link "theory (3.2)" to that equation, and make bars outside code literal, as in ‖A‖ or |λ|."""
     line = re.sub(r"(?<![`\\])\|(?!`)", r"\\|", line)
-    if re.match(r"\s*\w+: ", line) and "*" in line and "**" not in line:
-        line = re.sub(r"(?<!\\)\*(?=\.|\w)", r"\\*", line)  # a pattern such as "*.embed", no emphasis
     if "theory" not in line and "works" not in line:
         return line
     numbers = r"\((\d+)\.(\d+)\)"

@@ -127,7 +127,7 @@ def lora_init_(
         module: a PEFT layer, or any module that contains some; layers of other libraries with two factors as well.
         threshold: τ > 0, in units of singular values of ΔW.
         adapter: name of one adapter; all of them if left out.
-        leave_out: names of layers to leave as they are, or patterns such as "*.embed_tokens".
+        leave_out: names of layers to leave as they are, or patterns such as ``"*.embed_tokens"``.
         seed: of the draw; or
         generator: source of randomness. PyTorch's global one if both are left out.
 

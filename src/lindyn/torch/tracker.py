@@ -62,7 +62,7 @@ class RegimeTracker:
         every: steps between records.
         pair: names of factors in a model, "first=NAME,second=NAME", as for `lindyn.inspect`.
         scale: s, instead of the model's own (1 for plain layers).
-        leave_out: names of pairs to leave out, or patterns such as "*.embed_tokens".
+        leave_out: names of pairs to leave out, or patterns such as ``"*.embed_tokens"``.
         optimizer: the optimiser that trains them; its learning rates are read at each step, schedules included.
         path: zarr folder for `save`.
         resume: go on with what is saved at `path`, if there is anything; the start stays that of the first run.
