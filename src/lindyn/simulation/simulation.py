@@ -41,7 +41,7 @@ def simulate(
 
     | system | GradientDescent | Muon, Optimizer | Flow | ClosedForm |
     |---|---|---|---|---|
-    | TwoLayer | exact, on the reduced factor | reduced if equivariant, else full | yes | exact (2.4), λ-balanced (2.6) |
+    | TwoLayer | exact, on the reduced factor | reduced or full width | yes | exact (2.4), λ-balanced (2.6) |
     | Mixed, Lazy, Balanced | Euler steps | refused | yes | quadratic cost, no weight decay |
 
     "auto" takes gradient descent for a network (a flow if `times` is given), and the closed form for a dynamics of
