@@ -27,7 +27,7 @@ def measure(dim: int, rounds: int) -> dict[str, Any]:
     task = ld.SpikedMatrix(target=target, signal=signal)
     network = ld.TwoLayer.gaussian(dim, PUBLISHED_WIDTH, VARIANCE, key=1)
     method = ld.GradientDescent(learning_rate=rate, steps=STEPS)
-    solution = ld.MixedSolution(target, network.threshold, network.matrix)
+    solution = ld.solutions.MixedSolution(target, network.threshold, network.matrix)
     times = rate * np.linspace(1, 100, TIMES)
     modes = np.linspace(1, 300, MODES)[:, None]
     mode_times = rate * np.linspace(0, 100, MODE_TIMES)
@@ -37,9 +37,10 @@ def measure(dim: int, rounds: int) -> dict[str, Any]:
         run = ld.simulate(network, task, method, save_every=STEPS, observables="train_error")
         now = {
             "step": run.info.seconds_run / STEPS,
-            "setup": _seconds(lambda: ld.MixedSolution(target, network.threshold, network.matrix)),
+            "setup": _seconds(lambda: ld.solutions.MixedSolution(target, network.threshold, network.matrix)),
             "time": _seconds(lambda: solution(times)) / TIMES,
-            "mode": _seconds(lambda: ld.mode_curve(modes, network.threshold, mode_times)) / (MODES * MODE_TIMES),
+            "mode": _seconds(lambda: ld.solutions.mode_curve(modes, network.threshold, mode_times))
+            / (MODES * MODE_TIMES),
         }
         if turn:  # the first round compiles
             for name, value in now.items():

@@ -41,26 +41,27 @@ def rooms() -> dict[str, list[tuple[str, str]]]:
             module = importlib.import_module(f"lindyn.{room}")
         except ModuleNotFoundError:
             continue
-        for name in getattr(module, "__all__", []):
+        names = getattr(module, "__all__", [])
+        for name in names:
             value = getattr(module, name)
             if id(value) in top:
                 continue
             if inspect.ismodule(value):
-                found[room] += _of_module(room, name, value)
+                found[room] += _of_module(room, name, value, {*names, *ld.__all__})
             elif inspect.isclass(value) or inspect.isroutine(value):
                 found[room].append((name, f"lindyn.{room}.{name}"))
     return found
 
 
-def _of_module(room: str, name: str, module: object) -> list[tuple[str, str]]:
-    """Return what a public module, such as `lindyn.laws`, defines itself."""
+def _of_module(room: str, name: str, module: object, elsewhere: set[str]) -> list[tuple[str, str]]:
+    """Return what a public module, such as `lindyn.laws`, defines itself and no page of `elsewhere` shows."""
     own = [
         (f"{name}.{member}", f"lindyn.{room}.{name}.{member}")
         for member, value in vars(module).items()
         if not member.startswith("_")
         and (inspect.isroutine(value) or inspect.isclass(value))
         and getattr(value, "__module__", "") == module.__name__
-        and member not in ld.__all__
+        and member not in elsewhere
     ]
     return sorted(own)
 

@@ -14,7 +14,7 @@ def main() -> dict[str, float]:
     task = ld.SpikedMatrix(dim=200, rank=3, key=0)
     net = ld.TwoLayer.gaussian(200, width=10**7, variance=2e-7, key=1)
     descent = ld.GradientDescent(learning_rate=0.01 / task.scale(), steps=700)
-    seen = ["singular_values", ld.alignment(task.signal)]
+    seen = ["singular_values", ld.simulation.alignment(task.signal)]
     run = ld.simulate(net, task, descent, observables=seen, save_every=5)
     top, tau = run["singular_values"][:, 0], net.threshold
     crossing = int(np.argmax(top > tau))  # record number

@@ -17,7 +17,7 @@ def main() -> dict[str, float]:
     net = ld.DeepLinear.gaussian(30, depth=3, width=WIDTH, variance=VARIANCE_TIMES_WIDTH / WIDTH, key=1, tolerance=1e-4)
     run = ld.simulate(net, task, ld.GradientDescent(learning_rate=2e-5, steps=600), save_every=20)
     modes = np.linalg.svd(task.target, compute_uv=False)
-    theory = ld.deep_mode_curve(modes, net.threshold, run.time[:, None], depth=3)
+    theory = ld.solutions.deep_mode_curve(modes, net.threshold, run.time[:, None], depth=3)
     gap = float(np.abs(run["singular_values"] - np.sort(theory)[:, ::-1]).max() / modes[0])
     print(net)
     print(f"largest distance of a singular value from its curve: {gap:.4f} of the largest one")

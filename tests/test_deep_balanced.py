@@ -21,7 +21,7 @@ def test_flow_is_that_of_a_balanced_network(depth, cost):
         task = ld.Completion(TARGET, np.arange(12).reshape(3, 4) % 5 != 0)
     net = ld.DeepLinear.balanced(START, depth=depth)
     network = ld.simulate(net, task, ld.Flow(), times=TIMES, observables=["matrix", "imbalance"])
-    matrix = ld.simulate(ld.DeepBalanced(START, depth), task, ld.Flow(), times=TIMES, observables="matrix")
+    matrix = ld.simulate(ld.dynamics.DeepBalanced(START, depth), task, ld.Flow(), times=TIMES, observables="matrix")
     assert np.abs(network["matrix"] - matrix["matrix"]).max() < 1e-8
     assert network["imbalance"].max() < 1e-9  # conserved, to the accuracy of the solver
 
@@ -40,14 +40,14 @@ def test_velocity_is_the_sum_of_matrix_powers():
         expected = -sum(
             power(u, 2 * (depth - k) / depth) @ gradient @ power(vt.T, 2 * (k - 1) / depth) for k in range(1, depth + 1)
         )
-        found = ld.DeepBalanced(START, depth).drive(START, gradient, 0.0)
+        found = ld.dynamics.DeepBalanced(START, depth).drive(START, gradient, 0.0)
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)  # JAX outside of a run is in float32
 
 
 @pytest.mark.slow
 def test_two_layers_are_the_balanced_dynamics_and_take_its_closed_form():
     task = ld.SpikedMatrix(target=TARGET)
-    a = ld.simulate(ld.DeepBalanced(START, 2), task, times=TIMES, observables="matrix")
+    a = ld.simulate(ld.dynamics.DeepBalanced(START, 2), task, times=TIMES, observables="matrix")
     b = ld.simulate(ld.Balanced(START), task, times=TIMES, observables="matrix")
     np.testing.assert_array_equal(a["matrix"], b["matrix"])
     assert "closed form" in a.info.method
@@ -58,12 +58,12 @@ def test_a_mode_takes_the_time_of_its_equation():
     s, start = 2.0, 0.3
     t = deep_balanced_time(s, start, np.array([0.6, 1.0, 1.9]), 4)
     task = ld.SpikedMatrix(target=np.diag([s, 1.0]))
-    run = ld.simulate(ld.DeepBalanced(np.diag([start, 0.1]), 4), task, times=[0.0, *t], observables="matrix")
+    run = ld.simulate(ld.dynamics.DeepBalanced(np.diag([start, 0.1]), 4), task, times=[0.0, *t], observables="matrix")
     np.testing.assert_allclose(run["matrix"][1:, 0, 0], [0.6, 1.0, 1.9], rtol=1e-7)
 
 
 def test_refusals():
     with pytest.raises(ld.InvalidArgument, match="be non-zero"):
-        ld.DeepBalanced(np.zeros((2, 2)), 3)
+        ld.dynamics.DeepBalanced(np.zeros((2, 2)), 3)
     with pytest.raises(ld.InvalidArgument, match="`depth`"):
-        ld.DeepBalanced(START, 0)
+        ld.dynamics.DeepBalanced(START, 0)

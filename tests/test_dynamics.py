@@ -102,8 +102,8 @@ def test_rotations_of_the_problem_rotate_the_closed_form(seed, threshold):
     left, right = orthogonal(3, rng), orthogonal(4, rng)
     target, start = rng.standard_normal((2, *SHAPE))
     times = np.array([0.1, 1.0, 4.0]) / np.hypot(1.0, threshold)
-    plain = ld.MixedSolution(target, threshold, start)(times)
-    turned = ld.MixedSolution(left @ target @ right, threshold, left @ start @ right)(times)
+    plain = ld.solutions.MixedSolution(target, threshold, start)(times)
+    turned = ld.solutions.MixedSolution(left @ target @ right, threshold, left @ start @ right)(times)
     assert worst(turned, left @ plain @ right) < 1e-9
 
 

@@ -187,7 +187,9 @@ def test_a_solution_of_ones_own_is_used_and_not_inherited_by_another_motion():
 
 
 def test_the_stability_bound_of_a_drive_of_ones_own_is_measured():
-    assert ld.stability_bound(Scaled(0.4), TASK) == pytest.approx(2 * ld.stability_bound(ld.Mixed(0.4), TASK), rel=1e-6)
+    assert ld.methods.stability_bound(Scaled(0.4), TASK) == pytest.approx(
+        2 * ld.methods.stability_bound(ld.Mixed(0.4), TASK), rel=1e-6
+    )
 
 
 def test_a_dynamics_without_a_motion_is_refused():
@@ -291,7 +293,7 @@ def test_a_rule_of_ones_own_runs_on_the_reduced_layers_where_it_commutes_with_ro
     rule = optax.GradientTransformation(lambda params: optax.EmptyState(), update)
     w1, w2 = layers(SHAPE, 30)
     net = ld.TwoLayer.from_weights(w1, w2)
-    run = ld.simulate(net, TASK, ld.Optimizer(rule=rule, steps=20), observables=["matrix"])
+    run = ld.simulate(net, TASK, ld.methods.Optimizer(rule=rule, steps=20), observables=["matrix"])
     assert "reduced factor" in run.info.why
     for _ in range(20):
         g = w2 @ w1 - TARGET

@@ -64,6 +64,6 @@ def test_no_circle():
 def test_no_module_hides_a_public_name_and_no_two_files_share_one():
     names = [p.stem for p in FILES]
     assert sorted(names) == sorted(set(names))
-    rooms = {p.name for p in SOURCE.iterdir() if p.is_dir()}
-    public = set(ld.__all__) - rooms - {"laws", "starts", "observables"}  # these three are modules
+    rooms = {p.stem for p in SOURCE.iterdir()}
+    public = set(ld.__all__) - rooms - {"laws", "starts", "observables"}  # these three are modules of a room
     assert not public & ({*names} | rooms)

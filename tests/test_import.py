@@ -1,11 +1,21 @@
 """Importing the package stays light and changes nothing for others; its commands load what they need and no more."""
 
+import pkgutil
 import subprocess
 import sys
 
 import pytest
 
 import lindyn
+
+ROOMS = {m.name for m in pkgutil.iter_modules(lindyn.__path__)} - {"_version", "__main__", "cli", "support"}
+# what a user of every kind needs every day; anything else has its address in a room
+EVERY_DAY = """
+SpikedMatrix Regression Completion CustomCost TwoLayer DeepLinear Dynamics Mixed Lazy Balanced
+GradientDescent Flow ClosedForm Trajectory
+simulate compare predict predict_factors phase_diagram advise inspect reproduce cite
+InvalidArgument StabilityWarning __version__ laws observables starts
+"""
 
 HEAVY = ("jax", "diffrax", "equinox", "optax", "xarray", "zarr", "pandas", "matplotlib", "torch", "scipy")
 EXTRAS = ("sklearn", "dask", "distributed", "adaptive", "safetensors", "peft", "transformers")
@@ -79,5 +89,18 @@ def test_a_run_in_double_precision_flips_no_global_flag_and_loads_no_extras():
     assert not {"matplotlib", "torch", *EXTRAS} & {*seen}
 
 
-def test_every_public_name_is_there():
+def test_the_names_at_the_top_are_these_and_the_rooms():
+    assert {*lindyn.__all__} == {*EVERY_DAY.split()} | ROOMS
     assert all(hasattr(lindyn, name) for name in lindyn.__all__)
+
+
+def test_every_room_is_reached_without_an_import_of_its_own():
+    loaded = run_python(f"import lindyn as ld\nfor room in {sorted(ROOMS)}: print(getattr(ld, room).__name__)")
+    assert loaded == [f"lindyn.{room}" for room in sorted(ROOMS)]
+
+
+@pytest.mark.parametrize("room", sorted(ROOMS))
+def test_every_name_of_a_room_is_there(room):
+    module = getattr(lindyn, room)
+    assert module.__all__
+    assert all(hasattr(module, name) for name in module.__all__)

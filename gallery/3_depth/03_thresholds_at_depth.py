@@ -13,7 +13,7 @@ import lindyn as ld
 modes = np.geomspace(1e-2, 1e3, 40)
 figure, ax = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
 for depth in (2, 3, 4):
-    ax.loglog(modes, depth * ld.deep_mode_time(modes, 1.0, modes / 2, depth=depth), label=f"{depth} layers")
+    ax.loglog(modes, depth * ld.solutions.deep_mode_time(modes, 1.0, modes / 2, depth=depth), label=f"{depth} layers")
 ax.axvline(1.0, color="k", linestyle=":")
 ax.set(xlabel="s/τ", ylabel="half time × rate at the start")
 ax.legend(frameon=False)

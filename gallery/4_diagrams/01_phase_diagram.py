@@ -9,7 +9,7 @@ import numpy as np
 
 import lindyn as ld
 
-settings = ld.DiagramSettings(
+settings = ld.diagrams.DiagramSettings(
     variance_exponents=np.linspace(-3, 0, 24), width_exponents=np.linspace(0, 2.8, 24), shape=200, rank=5
 )
 figure = ld.plots.phase_panels(ld.phase_diagram(settings))

@@ -16,7 +16,7 @@ x = y / np.sqrt(d)
 best = np.where(x > 2, np.sqrt(np.maximum((x**2 - 2) ** 2 - 4, 0)) / x, 0) * np.sqrt(d)
 figure, ax = plt.subplots(figsize=(5.6, 3.8), layout="constrained")
 for tau in (1000.0, 10.0, 0.1):
-    times = np.linspace(0, 2 * ld.mode_time(100.0, tau, 99.0), 120)
+    times = np.linspace(0, 2 * ld.solutions.mode_time(100.0, tau, 99.0), 120)
     ax.plot(times / times[-1], ld.simulate(ld.Mixed(tau), task, times=times)["test_error"], label=f"τ = {tau:g}")
 optimal = np.mean(((u * best) @ vt - np.asarray(task.signal)) ** 2)
 ax.axhline(optimal, color="k", linestyle=":", label="optimal shrinker")

@@ -12,7 +12,7 @@ import lindyn as ld
 
 rng = np.random.default_rng(1)
 first, second = rng.standard_normal((16, 300)) / 30, 0.05 * rng.standard_normal((200, 16))
-modes = ld.factor_modes(first, second)
+modes = ld.networks.factor_modes(first, second)
 figure, ax = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
 ax.semilogy(np.arange(1, 17), modes.singular_values, "o", label="singular value m_k")
 ax.semilogy(np.arange(1, 17), modes.thresholds, "_", markersize=12, label="threshold τ_k")

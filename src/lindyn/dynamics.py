@@ -25,6 +25,8 @@ from lindyn.support.randomness import stream
 from lindyn.support.values import Value
 from lindyn.tasks.task import Quadratic, Task
 
+__all__ = ["Balanced", "DeepBalanced", "Dynamics", "Lazy", "Mixed"]
+
 Matrix = Float[Array, "d_out d_in"]
 # what a motion is made of: with one of these changed, nothing that was said of the motion before holds
 _MOTION = ("drive", "velocity", "threshold_at")

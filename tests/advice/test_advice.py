@@ -80,9 +80,9 @@ def test_the_recommendation_is_the_cheapest_within_one_percent(advice):
 
 def test_steps_of_each_mode_are_those_of_the_mode_curve(advice):
     for mode in advice.modes:
-        half = ld.mode_curve(mode.target, advice.threshold, advice.learning_rate * mode.half_step)
+        half = ld.solutions.mode_curve(mode.target, advice.threshold, advice.learning_rate * mode.half_step)
         assert half == pytest.approx(mode.target / 2)
-        learned = ld.mode_curve(mode.target, advice.threshold, advice.learning_rate * mode.learned_step)
+        learned = ld.solutions.mode_curve(mode.target, advice.threshold, advice.learning_rate * mode.learned_step)
         assert learned == pytest.approx(0.9 * mode.target)
 
 

@@ -163,7 +163,7 @@ def test_regime_splits_modes():
     assert out["phase"] == "mixed"
     assert out["modes"][2]["crossing_time"] is None
     first = out["modes"][0]
-    assert ld.mode_curve(8.0, 2.0, first["learning_time"]) == pytest.approx(7.2)
+    assert ld.solutions.mode_curve(8.0, 2.0, first["learning_time"]) == pytest.approx(7.2)
     assert first["learning_steps"] == pytest.approx(100 * first["learning_time"])
 
 

@@ -66,7 +66,7 @@ def test_an_adapter_is_reported_pair_by_pair(tmp_path):
 def test_every_float_type_is_read_as_it_stands(tmp_path, dtype):
     a, b = kaiming(4, 60).astype(dtype), np.full((50, 4), 0.1).astype(dtype)
     pair = ld.inspect(adapter(tmp_path / "a", {layer(0): a, layer(0, part="B"): b})).pairs[0]
-    direct = ld.factor_modes(a.astype(float), b.astype(float), 2.0)
+    direct = ld.networks.factor_modes(a.astype(float), b.astype(float), 2.0)
     assert pair.singular_values.tolist() == direct.singular_values.tolist()
 
 
@@ -119,10 +119,10 @@ def test_laws_of_the_starts_and_their_recognition():
         "embedding": (np.zeros((r, 900)), rng.standard_normal((700, r))),
     }
     for law, (first, second) in starts.items():
-        modes = ld.factor_modes(first, second, s)
+        modes = ld.networks.factor_modes(first, second, s)
         assert modes.nominal_threshold == pytest.approx(start_threshold(law, shape, r, s), rel=0.05)
         assert recognise(modes) == law
-    drifted = ld.factor_modes(2 * starts["kaiming"][0], starts["kaiming"][1], s)
+    drifted = ld.networks.factor_modes(2 * starts["kaiming"][0], starts["kaiming"][1], s)
     assert recognise(drifted) is None
 
 
@@ -147,7 +147,7 @@ def test_a_checkpoint_by_patterns(tmp_path):
     report = ld.inspect(folder, pair="first=blocks.*.down,second=blocks.*.up", scale=0.5)
     assert [p.name for p in report.pairs] == [f"blocks.{i}.down → blocks.{i}.up" for i in range(3)]
     w1, w2 = factors(seed=2)
-    expected = ld.factor_modes(w1, w2, 0.5)
+    expected = ld.networks.factor_modes(w1, w2, 0.5)
     assert report.pairs[2].thresholds.tolist() == expected.thresholds.tolist()
     assert report.pairs[2].law is None
     both = ld.inspect(
@@ -161,7 +161,7 @@ def test_a_hidden_bias_is_an_input_that_is_always_one(tmp_path):
     bias = np.array([1.0, -2.0, 0.5])
     folder = checkpoint(tmp_path / "c", **{"down.weight": w1, "down.bias": bias, "up.weight": w2})
     pair = ld.inspect(folder, pair="first=down,second=up").pairs[0]
-    expected = ld.factor_modes(np.column_stack([w1, bias]), w2)
+    expected = ld.networks.factor_modes(np.column_stack([w1, bias]), w2)
     assert pair.singular_values.tolist() == expected.singular_values.tolist()
     assert "bias" in pair.notes[0]
 
@@ -173,7 +173,7 @@ def test_shards_are_read_through_their_index(tmp_path):
     index = {"weight_map": {"down": "model-1.safetensors", "up": "model-2.safetensors"}}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
     pair = ld.inspect(tmp_path, pair="first=down,second=up").pairs[0]
-    assert pair.singular_values.tolist() == ld.factor_modes(w1, w2).singular_values.tolist()
+    assert pair.singular_values.tolist() == ld.networks.factor_modes(w1, w2).singular_values.tolist()
 
 
 ATTENTION = {name: np.random.default_rng(i).standard_normal((8, 8)) for i, name in enumerate(

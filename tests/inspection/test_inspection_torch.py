@@ -173,7 +173,7 @@ def test_live_linear_layers():
     assert pair.name == "body.0 → body.2"
     first, second = model["body"][0], model["body"][2]
     w1 = torch.cat([first.weight, first.bias[:, None]], dim=1).detach().numpy()
-    expected = ld.factor_modes(w1, second.weight)
+    expected = ld.networks.factor_modes(w1, second.weight)
     assert pair.singular_values == pytest.approx(expected.singular_values, rel=1e-12)
     named = ld.inspect(model, pair="first=body.0,second=body.2").pairs[0]
     assert named.thresholds.tolist() == pair.thresholds.tolist()

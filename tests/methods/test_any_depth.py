@@ -53,9 +53,9 @@ CASES = {
         ld.GradientDescent(learning_rate=RATE / 4, steps=STEPS, momentum=0.8, nesterov=True, weight_decay=0.05),
         lambda p: torch.optim.SGD(p, RATE / 4, momentum=0.8, nesterov=True, weight_decay=0.05),
     ),
-    "adam": (ld.Optimizer(rule=optax.adam(2e-3), steps=STEPS), lambda p: torch.optim.Adam(p, 2e-3)),
+    "adam": (ld.methods.Optimizer(rule=optax.adam(2e-3), steps=STEPS), lambda p: torch.optim.Adam(p, 2e-3)),
     "muon": (
-        ld.Muon(learning_rate=0.002, steps=STEPS),
+        ld.methods.Muon(learning_rate=0.002, steps=STEPS),
         lambda p: torch.optim.Muon(p, lr=0.002, weight_decay=0.0),
     ),
 }

@@ -129,7 +129,7 @@ def test_muon(shape, width, ours, theirs, monkeypatch):
     run = simulate(
         ld.TwoLayer.from_weights(w1, w2),
         ld.SpikedMatrix(target=target),
-        ld.Muon(learning_rate=0.002, steps=STEPS, **ours),
+        ld.methods.Muon(learning_rate=0.002, steps=STEPS, **ours),
     )
     options = {"weight_decay": 0.0, **theirs}
     expected = train(w1, w2, squared_error(target), lambda p: torch.optim.Muon(p, lr=0.002, **options), STEPS)
@@ -145,7 +145,7 @@ def test_adam_needs_and_gets_the_full_width(shape, width):
     run = simulate(
         ld.TwoLayer.from_weights(w1, w2),
         ld.SpikedMatrix(target=target),
-        ld.Optimizer(rule=optax.adam(2e-3, **options), steps=STEPS),
+        ld.methods.Optimizer(rule=optax.adam(2e-3, **options), steps=STEPS),
     )
     expected = train(
         w1, w2, squared_error(target), lambda p: torch.optim.Adam(p, lr=2e-3, betas=(0.9, 0.99), eps=1e-6), STEPS
@@ -163,7 +163,7 @@ def test_equivariant_optax_rule_runs_on_the_reduced_factor(shape, width):
     run = simulate(
         ld.TwoLayer.from_weights(w1, w2),
         ld.SpikedMatrix(target=target),
-        ld.Optimizer(rule=optax.sgd(RATE / 4, momentum=0.9, nesterov=True), steps=STEPS),
+        ld.methods.Optimizer(rule=optax.sgd(RATE / 4, momentum=0.9, nesterov=True), steps=STEPS),
     )
     expected = train(
         w1, w2, squared_error(target), lambda p: torch.optim.SGD(p, RATE / 4, momentum=0.9, nesterov=True), STEPS

@@ -46,7 +46,7 @@ def test_a_rule_that_clips_elements_of_large_gradients_is_exact():
     run = ld.simulate(
         ld.TwoLayer.from_weights(w1, w2),
         ld.SpikedMatrix(target=target),
-        ld.Optimizer(rule=rule, steps=50),
+        ld.methods.Optimizer(rule=rule, steps=50),
         observables=["matrix"],
     )
 

@@ -47,7 +47,7 @@ def test_accumulated_adam_equals_pytorch_at_full_width():
     w1, w2 = layers(SHAPE, 30)
     rule = optax.MultiSteps(optax.adam(0.02), 10)
     net = ld.TwoLayer.from_weights(w1, w2)
-    run = ld.simulate(net, TASK, ld.Optimizer(rule=rule, steps=200), save_every=10, observables=["matrix"])
+    run = ld.simulate(net, TASK, ld.methods.Optimizer(rule=rule, steps=200), save_every=10, observables=["matrix"])
     assert "full width" in run.info.why
     # the gradient does not change between updates, so its mean is itself
     path, *_ = train(w1, w2, squared_error(TARGET), lambda p: torch.optim.Adam(p, lr=0.02), 20)
@@ -67,7 +67,7 @@ def test_the_bound_is_where_the_spectral_radius_of_the_step_passes_one(momentum,
     assert radius(0.999 * bound) < 1 < radius(1.001 * bound)
     task = ld.SpikedMatrix(target=np.eye(2))
     net = ld.TwoLayer.orthogonal(threshold=1.0, start=np.eye(2) + 1e-6)
-    stated = ld.stability_bound(net, task, momentum=momentum, nesterov=nesterov)
+    stated = ld.methods.stability_bound(net, task, momentum=momentum, nesterov=nesterov)
     assert stated == pytest.approx(bound * 3.0 / (2 * np.sqrt(2)), rel=1e-5)
 
 
@@ -75,10 +75,12 @@ def test_the_bound_of_a_regression_needs_no_known_signal():
     x = np.random.default_rng(0).standard_normal((50, 4)) * [3.0, 1.0, 1.0, 0.3]
     truth = 20 * TARGET
     known, unknown = ld.Regression(x, x @ truth.T, signal=truth), ld.Regression(x, x @ truth.T)
-    assert ld.stability_bound(ld.Mixed(1.0), unknown) == pytest.approx(ld.stability_bound(ld.Mixed(1.0), known))
+    assert ld.methods.stability_bound(ld.Mixed(1.0), unknown) == pytest.approx(
+        ld.methods.stability_bound(ld.Mixed(1.0), known)
+    )
 
 
-@pytest.mark.parametrize("ask", [ld.stability_bound, ld.published_learning_rate])
+@pytest.mark.parametrize("ask", [ld.methods.stability_bound, ld.methods.published_learning_rate])
 def test_rates_refuse_what_does_not_fit(ask):
     with pytest.raises(ld.InvalidArgument, match="`system` must have the task's shape"):
         ask(ld.TwoLayer.gaussian((5, 6), 10, 0.1), TASK)
@@ -89,7 +91,7 @@ def test_rates_refuse_what_does_not_fit(ask):
 @pytest.mark.parametrize("momentum", [1.0, -1.0, 1.5])
 def test_a_momentum_outside_its_range_has_no_bound(momentum):
     with pytest.raises(ld.InvalidArgument, match=r"`momentum` must lie in \[0, 1\)"):
-        ld.stability_bound(ld.Mixed(1.0), TASK, momentum=momentum)
+        ld.methods.stability_bound(ld.Mixed(1.0), TASK, momentum=momentum)
 
 
 @pytest.mark.slow

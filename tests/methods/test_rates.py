@@ -17,7 +17,7 @@ STRETCHED = np.random.default_rng(1).standard_normal((9, 4)) * [1.0, 2.0, 0.5, 1
 @pytest.mark.parametrize("threshold", [0.1, 10.0])
 def test_the_bound_is_sharp_at_the_solution(threshold, momentum):
     net = ld.TwoLayer.orthogonal(threshold=threshold, start=TARGET + 1e-6)
-    bound = ld.stability_bound(net, TASK, momentum=momentum)
+    bound = ld.methods.stability_bound(net, TASK, momentum=momentum)
     assert bound == pytest.approx((1 + momentum) / np.hypot(3.0, threshold), rel=1e-5)
     for share, grows in ((0.99, False), (1.01, True)):
         method = ld.GradientDescent(learning_rate=share * bound, steps=300, momentum=momentum)
@@ -32,15 +32,15 @@ def test_the_bound_is_sharp_at_the_solution(threshold, momentum):
 def test_the_bound_counts_the_start_the_curvature_and_the_clock():
     w1, w2 = layers(SHAPE, 20, threshold=50.0)
     kernel = np.linalg.norm(w1, 2) ** 2 + np.linalg.norm(w2, 2) ** 2
-    assert ld.stability_bound(ld.TwoLayer.from_weights(w1, w2), TASK) == pytest.approx(2 / kernel)
+    assert ld.methods.stability_bound(ld.TwoLayer.from_weights(w1, w2), TASK) == pytest.approx(2 / kernel)
     regression = ld.Regression(STRETCHED, STRETCHED @ TARGET.T, signal=TARGET)
     curvature = np.linalg.eigvalsh(STRETCHED.T @ STRETCHED / 9).max()
-    assert ld.stability_bound(ld.Mixed(4.0), regression) == pytest.approx(1 / (curvature * 5.0))
+    assert ld.methods.stability_bound(ld.Mixed(4.0), regression) == pytest.approx(1 / (curvature * 5.0))
     ntk = ld.TwoLayer.parametrized(SHAPE, ld.laws.ntk(SHAPE, width=10**9), key=0)
     plain = ld.TwoLayer.gaussian(SHAPE, 10**9, ntk.threshold / 10**9, key=0)
     clock = 1 / np.sqrt(10**9 * 4)
-    assert ld.stability_bound(ntk, TASK) == pytest.approx(ld.stability_bound(plain, TASK) / clock)
-    assert ld.stability_bound(ld.Balanced(np.ones(SHAPE)), ld.SpikedMatrix(target=0 * TARGET)) == pytest.approx(
+    assert ld.methods.stability_bound(ntk, TASK) == pytest.approx(ld.methods.stability_bound(plain, TASK) / clock)
+    assert ld.methods.stability_bound(ld.Balanced(np.ones(SHAPE)), ld.SpikedMatrix(target=0 * TARGET)) == pytest.approx(
         1 / np.sqrt(12)
     )
 
@@ -60,7 +60,7 @@ KNOWN = ld.SpikedMatrix(target=SIGNAL + 0.1, signal=SIGNAL)
     ],
 )
 def test_published_rates(threshold, rule, expected):
-    rate, why = ld.published_learning_rate(ld.Mixed(threshold), KNOWN, rule)
+    rate, why = ld.methods.published_learning_rate(ld.Mixed(threshold), KNOWN, rule)
     assert rate == pytest.approx(expected)
     assert "published rate" in why
 
@@ -68,7 +68,7 @@ def test_published_rates(threshold, rule, expected):
 def test_the_rate_of_auto_is_capped_by_stability():
     """A start far above the solution: half of 2/(2√(600² + 1))."""
     system = ld.Mixed(1.0, start=matrix_with([600.0], SHAPE, np.random.default_rng(3)))
-    rate, why = ld.published_learning_rate(system, KNOWN)
+    rate, why = ld.methods.published_learning_rate(system, KNOWN)
     assert rate == pytest.approx(0.5 / np.hypot(600, 1))
     assert "half the stability bound" in why
 

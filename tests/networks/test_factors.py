@@ -197,7 +197,7 @@ class TestOneDefinitionOfAThreshold:
         method = ld.GradientDescent(learning_rate=0.05, steps=20)
         run = ld.simulate(net, task, method, save_every=20, observables=["imbalance_drift"])
         pairs = ((run.final.w1, run.final.w2), (net.w1, net.w2))
-        assert float(run["imbalance_drift"][-1]) == pytest.approx(ld.imbalance_drift(*pairs), rel=1e-9)
+        assert float(run["imbalance_drift"][-1]) == pytest.approx(ld.networks.imbalance_drift(*pairs), rel=1e-9)
 
     def test_the_variance_of_an_entry_at_the_start_is_that_of_drawn_networks(self):
         law = ld.laws.ntk((40, 50), width=60)

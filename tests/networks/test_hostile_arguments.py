@@ -65,7 +65,7 @@ ENTRANCES = {
     "TwoLayer.from_weights": (ld.TwoLayer.from_weights, {"w1": WIDE, "w2": EYE, "threshold": 1.0}),
     "TwoLayer.weights": (NET.weights, {"key": 0}),
     "Parametrization": (
-        ld.Parametrization,
+        ld.networks.Parametrization,
         {
             "name": "mine", "width": 9, "variance_in": 1.0, "variance_out": 1.0, "multiplier": 1.0, "rate_in": 1.0,
             "rate_out": 1.0, "distribution": "normal",
@@ -79,15 +79,15 @@ ENTRANCES = {
     "pytorch_default": (laws.pytorch_default, {"shape": 3, "width": 9}),
     "lora": (laws.lora, {"shape": 3, "rank": 2, "scale": 1.0, "variance": 1.0, "rate_ratio": 1.0}),
     "mixed_weights": (
-        ld.mixed_weights,
+        ld.networks.mixed_weights,
         {"shape": 3, "width": 6, "threshold": 1.0, "form": "two-sided", "start": EYE, "key": 0},
     ),
-    "mixed_weights, side": (ld.mixed_weights, {"shape": 3, "width": 2, "threshold": 1.0, "side": "in"}),
-    "lora_weights": (ld.lora_weights, {"shape": 3, "rank": 2, "threshold": 1.0, "scale": 1.0, "key": 0}),
-    "factor_modes": (ld.factor_modes, {"first": WIDE, "second": EYE, "scale": 1.0}),
-    "imbalance_drift": (ld.imbalance_drift, {"now": (WIDE, EYE), "start": (WIDE, EYE)}),
+    "mixed_weights, side": (ld.networks.mixed_weights, {"shape": 3, "width": 2, "threshold": 1.0, "side": "in"}),
+    "lora_weights": (ld.networks.lora_weights, {"shape": 3, "rank": 2, "threshold": 1.0, "scale": 1.0, "key": 0}),
+    "factor_modes": (ld.networks.factor_modes, {"first": WIDE, "second": EYE, "scale": 1.0}),
+    "imbalance_drift": (ld.networks.imbalance_drift, {"now": (WIDE, EYE), "start": (WIDE, EYE)}),
     "share_outside_rows": (
-        ld.share_outside_rows,
+        ld.networks.share_outside_rows,
         {"factors": (WIDE, EYE), "start_first": WIDE, "start_second": EYE},
     ),
 }  # fmt: skip

@@ -135,7 +135,7 @@ class TestGaussianStarts:
                 ld.TwoLayer.gaussian(SHAPE, width, key=seed, **{k: v / width for k, v in variances.items()})
                 for seed in seeds
             ]
-            pairs = [(matrices(net), ld.MixedSolution(TARGET, 0.4, net.matrix)(TIMES)) for net in nets]
+            pairs = [(matrices(net), ld.solutions.MixedSolution(TARGET, 0.4, net.matrix)(TIMES)) for net in nets]
             out.append(np.mean([np.linalg.norm(a - b, axis=(1, 2)).max() for a, b in pairs]) / np.linalg.norm(TARGET))
         return out
 

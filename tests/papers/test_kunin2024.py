@@ -36,7 +36,7 @@ def ends(net):
 
 def test_the_published_kernel_distance_has_the_first_output_weight_in_the_later_norm():
     net, times = neuron(0.0, START), np.linspace(0, 20, 2001)
-    exact = ld.NarrowSolution(TARGET[None, :], net.w1, net.w2)
+    exact = ld.solutions.NarrowSolution(TARGET[None, :], net.w1, net.w2)
     layers = [exact.factors(time) for time in times]
     w, a = np.array([first[0] for first, _ in layers]), np.array([second[0, 0] for _, second in layers])
     inner = 2 * a[0] ** 2 * a**2 + a[0] ** 2 * (w**2).sum(1) + a**2 * (w[0] @ w[0]) + (w @ w[0]) ** 2

@@ -92,7 +92,7 @@ def test_a_suffix_without_a_format_is_refused(runs, tmp_path):
 
 
 def a_diagram(points):
-    settings = ld.DiagramSettings(
+    settings = ld.diagrams.DiagramSettings(
         variance_exponents=tuple(np.linspace(-3, 0, points)), width_exponents=tuple(np.linspace(0.0, 2.8, points)),
         shape=100, rank=3, sources=("predict",), steps=100,
     )  # fmt: skip

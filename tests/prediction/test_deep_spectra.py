@@ -58,14 +58,16 @@ def test_cells_at_three_layers_agree_and_the_formula_is_refused():
 def test_a_regime_at_depth_has_the_times_and_rates_of_its_curve():
     split = regime(2.0, [8.0, 1.0], depth=3)
     np.testing.assert_allclose(
-        ld.deep_mode_curve(split.singular_values, 2.0, split.half_time, 3), split.singular_values / 2, rtol=1e-6
+        ld.solutions.deep_mode_curve(split.singular_values, 2.0, split.half_time, 3),
+        split.singular_values / 2,
+        rtol=1e-6,
     )
     assert split.active_modes == 1 and np.isnan(split.crossing_time[1])
     np.testing.assert_allclose(regime(2.0, [8.0], depth=2).rate, 2 * np.hypot(8.0, 2.0))
     assert split.to_xarray(points=5)["share"].shape == (5, 2)
     # the rate of the end, from the curve itself; its limits are (7.4)
     t = split.learning_time + np.array([[8.0], [10.0]]) / split.rate
-    left = np.log1p(-ld.deep_mode_curve(split.singular_values, 2.0, t, 3) / split.singular_values)
+    left = np.log1p(-ld.solutions.deep_mode_curve(split.singular_values, 2.0, t, 3) / split.singular_values)
     np.testing.assert_allclose((left[0] - left[1]) / (t[1] - t[0]), split.rate, rtol=1e-3)
     np.testing.assert_allclose(deep_mode_rate([1e-5, 1e5], 1.0, 4), [4.0, 4e7 * 10**0.5], rtol=0.01)
 
@@ -86,5 +88,5 @@ def test_the_published_rate_at_depth_is_the_same_share_of_the_kernel():
     rates = {}
     for depth in (2, 3):
         net = ld.DeepLinear.orthogonal(2, depth=depth, output_scale=1e-3)
-        rates[depth] = ld.published_learning_rate(net, task)[0] * net.clock * depth * 3.0 ** (2 - 2 / depth)
+        rates[depth] = ld.methods.published_learning_rate(net, task)[0] * net.clock * depth * 3.0 ** (2 - 2 / depth)
     assert rates[2] == pytest.approx(1 / 25, rel=1e-9) and rates[3] == pytest.approx(1 / 25, rel=1e-9)

@@ -79,7 +79,9 @@ def test_lora_on_a_linear_teacher(ratio, bound, mean_bound):
     np.testing.assert_allclose(run["threshold"], thresholds, rtol=1e-3)
     closed = predicted(start, target, steps, options, formula="narrow")  # (3.4) with these factors and the mean τ
     assert np.max(np.abs(closed["singular_values"] - trained)) < mean_bound * values[0]
-    wide = ld.mode_curve(np.array(values), thresholds[0], run.time[:, None])  # (3.2), which a narrow pair is not
+    wide = ld.solutions.mode_curve(
+        np.array(values), thresholds[0], run.time[:, None]
+    )  # (3.2), which a narrow pair is not
     assert np.max(np.abs(wide - trained[:, :4])) > 0.5 * values[0]
 
 
@@ -143,7 +145,7 @@ def test_from_the_gradient_at_the_start_and_a_curvature():
 
 
 def test_balanced_pairs_take_the_closed_form():
-    a, b, _ = ld.lora_weights((6, 8), 3, threshold=0.2, scale=4.0)
+    a, b, _ = ld.networks.lora_weights((6, 8), 3, threshold=0.2, scale=4.0)
     run = ld.predict_factors((a, b), target_of((6, 8)), scale=4.0, learning_rate=1e-3, steps=200, save_every=100)
     assert "(3.4)" in run.info.why
     np.testing.assert_allclose(run["threshold"], 0.2)
@@ -156,7 +158,7 @@ def test_balanced_pairs_take_the_closed_form():
 @slow
 def test_wide_pairs_take_the_mixed_dynamics():
     target = target_of((5, 7), largest=1.0)
-    w1, w2, _ = ld.mixed_weights((5, 7), 14, threshold=0.3)
+    w1, w2, _ = ld.networks.mixed_weights((5, 7), 14, threshold=0.3)
     run = ld.predict_factors((w1, w2), target, learning_rate=0.002, steps=2000, save_every=100)
     trained, _ = sgd((w1, w2), target, 2000, 100, rate=0.002)
     assert "(3.1)" in run.info.why

@@ -35,7 +35,7 @@ START = 0.5 * (0.6 * np.array([1.0, -0.5]) + 0.4 * np.array([0.5, 1.0]))  # the 
 @pytest.mark.parametrize("balance", [-4.0, -1.0, 0.0, 2.0, 4.0])
 def test_the_limit_is_where_the_flow_ends(balance):
     w, a, net = neuron(balance, START)
-    end = ld.limit(net, ld.Regression(X, Y[:, None]))
+    end = ld.prediction.limit(net, ld.Regression(X, Y[:, None]))
     assert abs(end - flow(w, a, X, Y)[0]).max() < 1e-8  # LSODA's tolerance, 1e-11, over its steps
 
 
@@ -47,7 +47,7 @@ def test_any_inputs_any_rates_and_the_variational_form():
         y, balance, rates = rng.normal(size=3), rng.choice([-3, -1, 0, 1, 3]), [(1.0, 1.0), (0.4, 1.7)][trial % 2]
         w, a, net = neuron(balance, 0.5 * rng.normal(size=6), rates)
         beta, end = flow(w, a, x, y, rates)
-        found = ld.limit(net, ld.Regression(x, y[:, None]), sign=int(np.sign(end)))[0]
+        found = ld.prediction.limit(net, ld.Regression(x, y[:, None]), sign=int(np.sign(end)))[0]
         assert abs(found - beta).max() < 1e-8
         if rates == (1.0, 1.0):
             # β(∞) = argmin q(‖β‖) − sign(a) w·β over the solutions (8.6); BFGS stops at a gradient of 1e-9
@@ -65,7 +65,7 @@ def test_any_inputs_any_rates_and_the_variational_form():
 
 def test_the_lazy_and_the_downstream_limit():
     least, task = np.linalg.pinv(X) @ Y, ld.Regression(X, Y[:, None])
-    upstream, downstream = (ld.limit(neuron(d, START)[2], task)[0] for d in (1e6, -1e6))
+    upstream, downstream = (ld.prediction.limit(neuron(d, START)[2], task)[0] for d in (1e6, -1e6))
     projected = least + START - (START @ least) / (least @ least) * least
     # corrections are of order 1/δ
     np.testing.assert_allclose(upstream, projected, atol=1e-5)
@@ -92,7 +92,7 @@ def test_a_balanced_network_of_any_width_is_a_neuron():
     task = ld.Regression(rng.normal(size=(2, 5)), rng.normal(size=(2, 1)))
     wide = ld.TwoLayer.from_weights(np.outer(unit, w), np.linalg.norm(w) * unit[None, :])
     run = ld.simulate(wide, task, ld.Flow(), times=[0.0, 400.0], observables="matrix")
-    assert abs(ld.limit(wide, task) - run["matrix"][-1]).max() < 1e-7
+    assert abs(ld.prediction.limit(wide, task) - run["matrix"][-1]).max() < 1e-7
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_balanced_network_of_any_width_is_a_neuron():
 )
 def test_refusals(net, task, part):
     with pytest.raises(ld.InvalidArgument, match=part):
-        ld.limit(net, ld.Regression(*(np.asarray(x, float) for x in task)))
+        ld.prediction.limit(net, ld.Regression(*(np.asarray(x, float) for x in task)))
 
 
 def test_a_start_on_the_separating_surface_is_named():

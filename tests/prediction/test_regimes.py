@@ -34,7 +34,7 @@ def test_learning_times_are_those_of_the_mode_equation():
 def test_rates_are_those_of_the_final_approach():
     split = regime(2.0, [3.0])
     late = 2.0
-    ratio = (3.0 - ld.mode_curve(3.0, 2.0, late)) / (3.0 - ld.mode_curve(3.0, 2.0, late + 0.1))
+    ratio = (3.0 - ld.solutions.mode_curve(3.0, 2.0, late)) / (3.0 - ld.solutions.mode_curve(3.0, 2.0, late + 0.1))
     assert np.log(ratio) / 0.1 == pytest.approx(split.rate[0], rel=1e-4)
 
 

@@ -101,7 +101,7 @@ def test_a_learning_rate_above_the_bound_is_not_completed():
 
 
 def test_cells_state_the_error_of_single_predictions():
-    out = ld.predict_cells(200, [-2.2, -3.0], [1.75, 2.6], [300, 400], rank=5)
+    out = ld.prediction.predict_cells(200, [-2.2, -3.0], [1.75, 2.6], [300, 400], rank=5)
     for k, (variance_exponent, width_exponent, step) in enumerate([(-2.2, 1.75, 300), (-3.0, 2.6, 400)]):
         law = ld.laws.exponents(200, variance_exponent=variance_exponent, width_exponent=width_exponent)
         run = ld.predict(200, law, rank=5, steps=step)
@@ -143,7 +143,7 @@ def test_the_curvature_of_the_mean_squared_error_is_two_over_the_outputs():
     [
         (lambda: ld.predict(200, None, rank=5), "law", "lindyn.laws.standard"),
         (lambda: ld.predict(20, LAW, singular_values=[9.0], scale=2.0), "scale", "beside `singular_values`"),
-        (lambda: ld.predict_cells(20, -2.0, 2.0, 5, singular_values=[9.0], scale=2.0), "scale", "multiply"),
+        (lambda: ld.prediction.predict_cells(20, -2.0, 2.0, 5, singular_values=[9.0], scale=2.0), "scale", "multiply"),
         (lambda: ld.advise(20, singular_values=[9.0], scale=2.0), "scale", "multiply `singular_values` by it"),
         (lambda: ld.advise(target=np.eye(9), scale=2.0), "scale", "beside `target`"),
         (lambda: ld.advise(20, rank=1, loss="mae"), "loss", "'mae'"),

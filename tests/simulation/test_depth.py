@@ -33,7 +33,7 @@ RULES = {
         lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.8, nesterov=True, weight_decay=0.02),
     ),
     "optax": (
-        ld.Optimizer(rule=optax.sgd(0.01, momentum=0.5), steps=STEPS),
+        ld.methods.Optimizer(rule=optax.sgd(0.01, momentum=0.5), steps=STEPS),
         lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.5),
     ),
 }
@@ -58,7 +58,7 @@ def test_reduced_runs_are_autograd_at_full_width_within_the_stated_tolerance(nam
 @pytest.mark.slow
 def test_muon_at_depth_is_that_of_torch_at_full_width():
     given = weights((4, 20, 18, 3))
-    method = ld.Muon(learning_rate=0.02, steps=20, scale="none", newton_schulz_steps=5)
+    method = ld.methods.Muon(learning_rate=0.02, steps=20, scale="none", newton_schulz_steps=5)
 
     def rule(parameters):
         return torch_reference.PlainMuon(parameters, lr=0.02, momentum=0.95, steps=5)

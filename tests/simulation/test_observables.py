@@ -30,7 +30,7 @@ def network_run():
     """A network of width 20 with everything recorded, layers included."""
     net = ld.TwoLayer.from_weights(*layers(SHAPE, 20))
     method = ld.GradientDescent(learning_rate=0.02, steps=40)
-    names = [*BUILT_IN, ld.alignment(TARGET, rank=2)]
+    names = [*BUILT_IN, ld.simulation.alignment(TARGET, rank=2)]
     return ld.simulate(net, TASK, method, save_every=10, observables=names)
 
 
@@ -64,7 +64,7 @@ def test_balancedness_and_imbalance_drift(network_run, layer_pairs):
 
     size = [np.sum(w1**2) + np.sum(w2**2) for w1, w2 in layer_pairs]
     now = [np.linalg.norm(imbalance(*p)) / s for p, s in zip(layer_pairs, size, strict=True)]
-    drift = [ld.imbalance_drift(pair, layer_pairs[0]) for pair in layer_pairs]
+    drift = [ld.networks.imbalance_drift(pair, layer_pairs[0]) for pair in layer_pairs]
     assert network_run["balancedness"] == pytest.approx(np.array(now))
     assert network_run["imbalance_drift"] == pytest.approx(np.array(drift), abs=1e-15)
 
@@ -114,17 +114,17 @@ def test_alignment_of_known_subspaces():
     reference = np.diag([3.0, 2.0, 1.0])[:, :3]
     swapped = np.diag([3.0, 1.0, 2.0])  # the second leading pair is the reference's third
     turned = np.diag([3.0, 2.0, 1.0])[:, [1, 0, 2]]  # U as the reference's, V within the leading plane
-    two = ld.alignment(reference, rank=2)
+    two = ld.simulation.alignment(reference, rank=2)
     assert observed(two, reference) == pytest.approx([1, 1])
     assert observed(two, swapped) == pytest.approx([1, 0], abs=1e-12)
     assert observed(two, turned) == pytest.approx([1, 1])
-    assert observed(ld.alignment(np.outer([1.0, 0, 0], [1.0, 0, 0])), turned).shape == (1,)
+    assert observed(ld.simulation.alignment(np.outer([1.0, 0, 0], [1.0, 0, 0])), turned).shape == (1,)
 
 
 def test_alignment_of_a_random_matrix_has_its_mean():
     """A random K-plane in d dimensions contains K/d of a direction's square, on each side."""
     rng = np.random.default_rng(1)
-    observable = ld.alignment(matrix_with([2.0, 1.0], (20, 30), rng))
+    observable = ld.simulation.alignment(matrix_with([2.0, 1.0], (20, 30), rng))
     seen = [observed(observable, rng.standard_normal((20, 30))) for _ in range(40)]
     assert np.mean(np.square(seen)) == pytest.approx(2 / 20 * 2 / 30, rel=0.35)
 
@@ -154,12 +154,12 @@ def test_ranks_and_activity_of_zero_are_zero():
 def test_distance_to_another_run():
     times = [0.0, 0.3, 1.0]
     mixed = ld.simulate(ld.Mixed(TAU), TASK, times=times, observables=["matrix"])
-    lazy = ld.simulate(ld.Lazy(TAU), TASK, times=times, observables=["matrix", ld.distance_to(mixed)])
+    lazy = ld.simulate(ld.Lazy(TAU), TASK, times=times, observables=["matrix", ld.simulation.distance_to(mixed)])
     expected = np.mean((lazy["matrix"] - mixed["matrix"]) ** 2, axis=(1, 2))
     assert expected[-1] > 0
     assert lazy["distance"] == pytest.approx(expected)
     with pytest.raises(ld.InvalidArgument, match=r"state at time 0\.7"):
-        ld.simulate(ld.Lazy(TAU), TASK, times=[0.0, 0.7], observables=[ld.distance_to(mixed)])
+        ld.simulate(ld.Lazy(TAU), TASK, times=[0.0, 0.7], observables=[ld.simulation.distance_to(mixed)])
 
 
 def test_users_add_functions_of_the_state():
@@ -167,7 +167,7 @@ def test_users_add_functions_of_the_state():
         """Trace of the kernel."""
         return 4 * jnp.trace(state.gram_out) + 3 * jnp.trace(state.gram_in)
 
-    column = ld.Observable("first_column", lambda s: s.matrix[:, 0], ("row",), "first column of A", "target")
+    column = ld.simulation.Observable("first_column", lambda s: s.matrix[:, 0], ("row",), "first column of A", "target")
     run = ld.simulate(ld.Mixed(TAU), TASK, times=[0.0, 1.0], observables=[trace, column, "matrix"])
     assert run["trace"][0] == pytest.approx(TAU * 24)
     assert relative(run["first_column"], run["matrix"][:, :, 0]) < 1e-15
@@ -176,7 +176,7 @@ def test_users_add_functions_of_the_state():
 
 
 def test_the_top_singular_values_only():
-    run = ld.simulate(ld.Mixed(TAU), TASK, times=[0.0, 1.0], observables=[ld.singular_values(2), "matrix"])
+    run = ld.simulate(ld.Mixed(TAU), TASK, times=[0.0, 1.0], observables=[ld.simulation.singular_values(2), "matrix"])
     expected = np.linalg.svd(run["matrix"], compute_uv=False)[:, :2]
     assert run["singular_values"] == pytest.approx(expected, abs=1e-15)
 

@@ -116,7 +116,7 @@ def interrupting(at):
             signal.raise_signal(signal.SIGINT)
         return time
 
-    return ld.Observable("interrupting", lambda state: state.aligned, align=align)
+    return ld.simulation.Observable("interrupting", lambda state: state.aligned, align=align)
 
 
 @pytest.mark.parametrize("network_runs", [True, False], ids=["network", "formula"])
@@ -144,7 +144,7 @@ def stated_sizes(message):
 def test_adam_at_a_width_beyond_memory_is_refused_with_its_size():
     net = ld.TwoLayer.gaussian(SHAPE, 10**12, 1e-12)
     with pytest.raises(ld.InvalidArgument, match="full width") as caught:
-        ld.simulate(net, TASK, ld.Optimizer(rule=optax.adam(0.01), steps=1))
+        ld.simulate(net, TASK, ld.methods.Optimizer(rule=optax.adam(0.01), steps=1))
     needed, available = stated_sizes(str(caught.value))
     least = 3 * 10**12 * 7 * 8 / 2**30  # the weights and two moments
     assert least <= needed < 5 * least

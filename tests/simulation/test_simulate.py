@@ -87,9 +87,9 @@ def test_a_run_can_go_on_where_another_ended():
 
 @pytest.mark.slow
 def test_muon_and_other_rules_have_a_clock_of_steps():
-    run = ld.simulate(NET, TASK, ld.Optimizer(rule=optax.sgd(0.02), steps=3))
+    run = ld.simulate(NET, TASK, ld.methods.Optimizer(rule=optax.sgd(0.02), steps=3))
     assert run.time.tolist() == [0, 1, 2, 3]
-    timed = ld.simulate(NET, TASK, ld.Optimizer(rule=optax.sgd(0.02), steps=3, learning_rate=0.02))
+    timed = ld.simulate(NET, TASK, ld.methods.Optimizer(rule=optax.sgd(0.02), steps=3, learning_rate=0.02))
     assert timed.time == pytest.approx([0, 0.02, 0.04, 0.06])
     descent = ld.simulate(NET, TASK, ld.GradientDescent(learning_rate=0.02, steps=3))
     assert relative(timed["singular_values"], descent["singular_values"]) < 1e-13

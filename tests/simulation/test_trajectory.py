@@ -70,7 +70,7 @@ def test_xarray_has_named_dimensions_and_units(descent):
 
 
 def test_observables_of_different_lengths_meet_in_one_dataset():
-    run = ld.simulate(ld.Mixed(1.0), TASK, times=[0.0, 1.0], observables=[ld.singular_values(2), "activity"])
+    run = ld.simulate(ld.Mixed(1.0), TASK, times=[0.0, 1.0], observables=[ld.simulation.singular_values(2), "activity"])
     data = run.to_xarray()
     assert data["singular_values"].shape == (2, 2)
     assert data["activity"].shape == (2, 3)
@@ -79,7 +79,7 @@ def test_observables_of_different_lengths_meet_in_one_dataset():
 @pytest.mark.parametrize(
     ("method", "source"),
     [
-        (ld.Muon(learning_rate=np.float32(0.02), steps=1), "jordan2024muon"),
+        (ld.methods.Muon(learning_rate=np.float32(0.02), steps=1), "jordan2024muon"),
         (ld.Flow(rtol=np.float32(1e-6)), "kidger2021on"),
     ],
     ids=["muon", "flow"],

@@ -99,7 +99,7 @@ def test_time_and_curve_are_inverse(depth):
 
 def test_two_layers_are_the_mode_curve_and_one_is_an_exponential():
     t = np.array([0.0, 0.3, np.inf])
-    np.testing.assert_array_equal(deep_mode_curve(2.0, 0.5, t, 2), ld.mode_curve(2.0, 0.5, t))
+    np.testing.assert_array_equal(deep_mode_curve(2.0, 0.5, t, 2), ld.solutions.mode_curve(2.0, 0.5, t))
     np.testing.assert_allclose(deep_mode_curve(2.0, 0.5, t, 1), 2 * -np.expm1(-t))
 
 

@@ -66,7 +66,7 @@ CASES = [
 def test_solution_is_the_flow_of_the_factors(shape, width, tau, start):
     target = target_of(shape)
     first, second = balanced(shape, width, tau, start)
-    solution = ld.NarrowSolution(target, first, second)
+    solution = ld.solutions.NarrowSolution(target, first, second)
     expected = factor_flow(target, first, second, TIMES)
     assert solution.residual < 1e-12
     assert solution.threshold == pytest.approx(abs(tau), abs=1e-12)
@@ -86,8 +86,8 @@ def test_aligned_hidden_units_follow_the_mode_curve(log_ratio, scale, phase, see
     tau = scale * 10.0**log_ratio
     t = phase * max(1.0, -np.log(10.0) * min(log_ratio, 0)) / np.hypot(s[0], tau)
     first = np.sqrt(2 * tau) * np.eye(5)[seen[:3]]
-    solution = ld.NarrowSolution(np.diag(s) @ np.eye(3, 5), first, np.zeros((3, 3)))
-    expected = np.where([k in seen[:3] for k in range(3)], ld.mode_curve(s, tau, t), 0.0)
+    solution = ld.solutions.NarrowSolution(np.diag(s) @ np.eye(3, 5), first, np.zeros((3, 3)))
+    expected = np.where([k in seen[:3] for k in range(3)], ld.solutions.mode_curve(s, tau, t), 0.0)
     np.testing.assert_allclose(solution.singular_values(t), np.sort(expected)[::-1], rtol=1e-9, atol=1e-13 * scale)
 
 
@@ -95,7 +95,7 @@ def test_as_wide_as_a_side_it_is_the_mixed_dynamics():
     shape, tau = (4, 6), 0.3
     start = matrix_with([0.5, 0.2], shape, np.random.default_rng(3))
     net = ld.TwoLayer.balanced(threshold=tau, width=6, start=start)
-    solution = ld.NarrowSolution(target_of(shape), net.w1, net.w2)
+    solution = ld.solutions.NarrowSolution(target_of(shape), net.w1, net.w2)
     for t in (0.1, 1.0, 4.0):
         assert relative(solution(t), textbook_mixed(target_of(shape), tau, start, t)) < 1e-10
 
@@ -110,7 +110,7 @@ def test_digits_at_a_saddle():
     net = ld.TwoLayer.balanced(threshold=tau, width=4, start=start)
     times = [1.0, 3.0, 6.0, 10.0]
     expected = precise_mixed(target, tau, start, times)
-    assert worst(ld.NarrowSolution(target, net.w1, net.w2)(times), expected) < 1e-10
+    assert worst(ld.solutions.NarrowSolution(target, net.w1, net.w2)(times), expected) < 1e-10
 
 
 @slow
@@ -118,7 +118,7 @@ def test_any_time():
     """Composed steps stay right for ever: the best approximation of rank w, and the conserved imbalance."""
     target = target_of((6, 8))
     first, second = balanced((6, 8), 3, 0.05)
-    solution = ld.NarrowSolution(target, first, second)
+    solution = ld.solutions.NarrowSolution(target, first, second)
     u, s, vt = np.linalg.svd(target, full_matrices=False)
     for t in (100.0, 1e3, 2e4):
         assert relative(solution(t), (u[:, :3] * s[:3]) @ vt[:3]) < 1e-12
@@ -128,7 +128,7 @@ def test_any_time():
 
 def test_many_times_are_single_times_and_factors_have_the_matrix():
     target = target_of((5, 7))
-    solution = ld.NarrowSolution(target, *balanced((5, 7), 3, 0.2))
+    solution = ld.solutions.NarrowSolution(target, *balanced((5, 7), 3, 0.2))
     together = solution(TIMES)
     for t, matrix in zip(TIMES, together, strict=True):
         w1, w2 = solution.factors(t)
@@ -145,7 +145,7 @@ def test_target_of_low_rank_by_factors():
     rng = np.random.default_rng(1)
     left, right = rng.standard_normal((9, 2)), rng.standard_normal((2, 12))
     first, second = balanced((9, 12), 4, 0.3, (0.5, 0.1))
-    dense, thin = (ld.NarrowSolution(t, first, second) for t in (left @ right, (left, right)))
+    dense, thin = (ld.solutions.NarrowSolution(t, first, second) for t in (left @ right, (left, right)))
     assert dense.target_values.size == thin.target_values.size == 2
     assert worst(thin(TIMES[1:]), dense(TIMES[1:])) < 1e-12
     assert worst(thin(TIMES[1:4]), factor_flow(left @ right, first, second, TIMES[1:4])) < 1e-11
@@ -154,7 +154,10 @@ def test_target_of_low_rank_by_factors():
 def test_target_of_zero():
     first, second = balanced((4, 5), 2, 0.3, (0.5, 0.1))
     zero = np.zeros((4, 5))
-    assert relative(ld.NarrowSolution(zero, first, second)(0.7), factor_flow(zero, first, second, [0.7])[0]) < 1e-11
+    assert (
+        relative(ld.solutions.NarrowSolution(zero, first, second)(0.7), factor_flow(zero, first, second, [0.7])[0])
+        < 1e-11
+    )
 
 
 def test_a_large_layer_is_its_small_problem():
@@ -166,16 +169,18 @@ def test_a_large_layer_is_its_small_problem():
     first, second = balanced(shape, width, 0.2, (0.1, 0.05))
     times = np.linspace(0.0, 3.0, 50)
     began = time.perf_counter()
-    large = ld.NarrowSolution((out @ small, into.T), first @ into.T, out @ second).singular_values(times)
+    large = ld.solutions.NarrowSolution((out @ small, into.T), first @ into.T, out @ second).singular_values(times)
     assert time.perf_counter() - began < 5
-    np.testing.assert_allclose(large, ld.NarrowSolution(small, first, second).singular_values(times), atol=1e-12)
+    np.testing.assert_allclose(
+        large, ld.solutions.NarrowSolution(small, first, second).singular_values(times), atol=1e-12
+    )
 
 
 def test_unbalanced_factors_are_integrated():
     rng = np.random.default_rng(4)
     target = target_of((5, 7))
     first, second = 0.6 * rng.standard_normal((3, 7)), 0.2 * rng.standard_normal((5, 3))
-    flow = ld.FactorFlow(target, first, second)
+    flow = ld.solutions.FactorFlow(target, first, second)
     assert flow.residual > 0.05
     assert worst(flow(TIMES[1:]), factor_flow(target, first, second, TIMES[1:])) < 1e-9
     assert relative(flow(0.0), second @ first) < 1e-13
@@ -185,7 +190,7 @@ def test_unbalanced_factors_are_integrated():
 def test_weight_decay_is_the_mixed_formula_with_a_falling_threshold():
     target, tau, mu = target_of((4, 4)), 0.5, 0.3
     net = ld.TwoLayer.balanced((4, 4), threshold=tau, width=4)
-    flow = ld.FactorFlow(target, net.w1, net.w2, weight_decay=mu)
+    flow = ld.solutions.FactorFlow(target, net.w1, net.w2, weight_decay=mu)
     expected = mixed_flow(lambda a: a - target, tau, np.zeros((4, 4)), TIMES[1:], decay=mu)
     assert worst(flow(TIMES[1:]), expected) < 1e-9
     means = [mean for _, _, mean in flow.records(np.array(TIMES))]
@@ -196,28 +201,40 @@ def test_weight_decay_is_the_mixed_formula_with_a_falling_threshold():
 def test_layers_that_decay_differently():
     target = target_of((5, 4))
     first, second = balanced((5, 4), 2, 0.4, (0.3,))
-    flow = ld.FactorFlow(target, first, second, weight_decay=(0.1, 0.4))
+    flow = ld.solutions.FactorFlow(target, first, second, weight_decay=(0.1, 0.4))
     assert worst(flow(TIMES[1:]), factor_flow(target, first, second, TIMES[1:], (0.1, 0.4))) < 1e-9
 
 
 def test_float32_factors_come_back_as_float32():
     first, second = (w.astype(np.float32) for w in balanced((4, 5), 2, 0.3))
-    solution = ld.NarrowSolution(target_of((4, 5)), first, second)
+    solution = ld.solutions.NarrowSolution(target_of((4, 5)), first, second)
     assert solution(1.0).dtype == solution.singular_values(1.0).dtype == solution.factors(1.0)[0].dtype == np.float32
     assert target_modes(target_of((4, 5))).shape == (4, 5)
 
 
 REFUSALS = [
-    (lambda: ld.NarrowSolution(np.eye(3), np.ones((2, 3)), np.ones((3, 4))), "second", "have 2 columns"),
-    (lambda: ld.NarrowSolution(np.eye(4), np.ones((2, 3)), np.ones((3, 2))), "target", "have the shape (3, 3)"),
-    (lambda: ld.NarrowSolution(np.eye(3), np.zeros((2, 3)), np.zeros((3, 2))), "first", "both are zero"),
-    (lambda: ld.NarrowSolution(np.eye(3), np.full((2, 3), np.nan), np.zeros((3, 2))), "first", "6 of its 6 entries"),
-    (lambda: ld.NarrowSolution((np.eye(3),), np.ones((2, 3)), np.ones((3, 2))), "target", "it has 1 parts"),
-    (lambda: ld.NarrowSolution((np.eye(3), np.eye(4)), np.eye(4), np.eye(3, 4)), "target[1]", "have shape (3, any)"),
-    (lambda: ld.FactorFlow(np.eye(3), np.eye(3), np.eye(3), weight_decay=-1.0), "weight_decay", "at least 0"),
-    (lambda: ld.FactorFlow(np.eye(3), np.eye(3), np.eye(3), weight_decay=(0.1,)), "weight_decay", "a pair"),
-    (lambda: ld.NarrowSolution(np.eye(3), np.eye(3), np.eye(3)).factors(-1.0), "time", "at least 0"),
-    (lambda: ld.NarrowSolution(np.eye(3), np.eye(3), np.eye(3))([1.0, 0.5]), "time", "increasing"),
+    (lambda: ld.solutions.NarrowSolution(np.eye(3), np.ones((2, 3)), np.ones((3, 4))), "second", "have 2 columns"),
+    (
+        lambda: ld.solutions.NarrowSolution(np.eye(4), np.ones((2, 3)), np.ones((3, 2))),
+        "target",
+        "have the shape (3, 3)",
+    ),
+    (lambda: ld.solutions.NarrowSolution(np.eye(3), np.zeros((2, 3)), np.zeros((3, 2))), "first", "both are zero"),
+    (
+        lambda: ld.solutions.NarrowSolution(np.eye(3), np.full((2, 3), np.nan), np.zeros((3, 2))),
+        "first",
+        "6 of its 6 entries",
+    ),
+    (lambda: ld.solutions.NarrowSolution((np.eye(3),), np.ones((2, 3)), np.ones((3, 2))), "target", "it has 1 parts"),
+    (
+        lambda: ld.solutions.NarrowSolution((np.eye(3), np.eye(4)), np.eye(4), np.eye(3, 4)),
+        "target[1]",
+        "have shape (3, any)",
+    ),
+    (lambda: ld.solutions.FactorFlow(np.eye(3), np.eye(3), np.eye(3), weight_decay=-1.0), "weight_decay", "at least 0"),
+    (lambda: ld.solutions.FactorFlow(np.eye(3), np.eye(3), np.eye(3), weight_decay=(0.1,)), "weight_decay", "a pair"),
+    (lambda: ld.solutions.NarrowSolution(np.eye(3), np.eye(3), np.eye(3)).factors(-1.0), "time", "at least 0"),
+    (lambda: ld.solutions.NarrowSolution(np.eye(3), np.eye(3), np.eye(3))([1.0, 0.5]), "time", "increasing"),
 ]
 
 

@@ -19,7 +19,7 @@ def draws(key):
     """(purpose, what) → what the package draws from a seed, in the units of the numbers drawn."""
     spiked = ld.SpikedMatrix(dim=SIZE, rank=4, key=key())
     narrow = ld.TwoLayer.gaussian(SIZE, width=4, variance=1.0, key=key())
-    uniform = ld.Parametrization("uniform", SIZE, 1.0, 1.0, distribution="uniform")
+    uniform = ld.networks.Parametrization("uniform", SIZE, 1.0, 1.0, distribution="uniform")
     layers = [torch.nn.Linear(SIZE, 3 * SIZE, bias=False), torch.nn.Linear(3 * SIZE, SIZE, bias=False)]
     mixed_init_(*layers, threshold=0.5, generator=torch.Generator().manual_seed(0))
     return {
@@ -39,8 +39,8 @@ def draws(key):
         ("weights", "LoRA"): ld.TwoLayer.lora(SIZE, rank=8, variance=1.0, key=key()).w1,
         ("frame", "frame"): ld.TwoLayer.orthogonal(SIZE, threshold=0.5, width=3 * SIZE).weights(key=key())[0],
         ("directions", "directions"): ld.TwoLayer.balanced(SIZE, threshold=0.5, width=8, key=key()).w1,
-        ("starts", "mixed start"): ld.mixed_weights(SIZE, 8, threshold=0.5, key=key())[0],
-        ("starts", "wide mixed start"): ld.mixed_weights(SIZE, 3 * SIZE, threshold=0.5, key=key())[0],
+        ("starts", "mixed start"): ld.networks.mixed_weights(SIZE, 8, threshold=0.5, key=key())[0],
+        ("starts", "wide mixed start"): ld.networks.mixed_weights(SIZE, 3 * SIZE, threshold=0.5, key=key())[0],
         ("PyTorch", "start in PyTorch"): layers[0].weight.detach().numpy(),
         ("cells", "cells of a diagram"): stream("seeds", 0, "cells", 1, 2).standard_normal((SIZE, SIZE)),
     }

@@ -113,11 +113,11 @@ def formula(form, cost, start):
     _, gradient, target = COSTS[cost]()
     if form == "narrow" and cost == "mse":
         w1, w2, _ = weights(3, start=start)
-        return ld.NarrowSolution(target, w1, w2)(TIMES)
+        return ld.solutions.NarrowSolution(target, w1, w2)(TIMES)
     if form == "narrow":
         return narrow_formula(gradient, TAU, start, TIMES)
     if cost == "mse":
-        return ld.MixedSolution(target, TAU, start)(TIMES)
+        return ld.solutions.MixedSolution(target, TAU, start)(TIMES)
     return mixed_flow(gradient, TAU, np.zeros(SHAPE) if start is None else start, TIMES)
 
 
@@ -194,7 +194,7 @@ def test_a_hidden_bias_trains_as_an_input_of_one():
     target, shift = target_of((3, 4), largest=1.0), np.array([0.5, -0.3, 0.2])
     first, second = torch.nn.Linear(4, 2).double(), torch.nn.Linear(2, 3, bias=False).double()
     mixed_init_(first, second, threshold=0.3, generator=seeded())
-    solution = ld.NarrowSolution(
+    solution = ld.solutions.NarrowSolution(
         np.column_stack([target, shift]),
         torch.cat([first.weight, first.bias[:, None]], 1).detach(),
         second.weight.detach(),
@@ -451,8 +451,8 @@ REFUSALS = [
     (lambda: mixed_init_(torch.ones(3, 7, device="meta"), pair(3)[1], threshold=1.0), "first", "meta"),
     (lambda: lora_init_(LINEAR(3, 3), threshold=1.0), "module", "contain a LoRA layer"),
     (lambda: lora_init_("adapter", threshold=1.0), "module", "it is str"),
-    (lambda: ld.lora_weights((4, 5), 6, threshold=1.0), "rank", "at most 5"),
-    (lambda: ld.lora_weights((4, 5), 2, threshold=1.0, scale=0.0), "scale", "greater than 0"),
+    (lambda: ld.networks.lora_weights((4, 5), 6, threshold=1.0), "rank", "at most 5"),
+    (lambda: ld.networks.lora_weights((4, 5), 2, threshold=1.0, scale=0.0), "scale", "greater than 0"),
 ]
 
 

@@ -134,7 +134,7 @@ def test_modes_cross_where_the_mode_equation_says():
     target[0, 0] = s
     tracker = RegimeTracker(model, every=10)
     descend(model, target, 400, tracker, rate=rate)
-    expected = float(ld.mode_time(s, tau, tau)) / rate
+    expected = float(ld.solutions.mode_time(s, tau, tau)) / rate
     found = tracker.crossings
     assert float(found[0, 0]) == pytest.approx(expected, rel=0.02)
     assert np.isnan(found.values[0, 1:]).all()

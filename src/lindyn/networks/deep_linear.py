@@ -374,7 +374,7 @@ class DeepLinear(Network):
     def balanced(start: Any, *, depth: int, width: int | None = None) -> DeepLinear:
         """Make a balanced start from A(0) = U S Vᵀ: W_1 = S^{1/L}Vᵀ, hidden layers S^{1/L}, W_L = U S^{1/L}.
 
-        Its flow is Ȧ = −Σ_l (AAᵀ)^{(L−l)/L} G (AᵀA)^{(l−1)/L} exactly, for any cost (`lindyn.DeepBalanced`).
+        Its flow is Ȧ = −Σ_l (AAᵀ)^{(L−l)/L} G (AᵀA)^{(l−1)/L} exactly, for any cost (`lindyn.dynamics.DeepBalanced`).
 
         Args:
             start: A(0), not zero.

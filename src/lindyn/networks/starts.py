@@ -21,11 +21,11 @@ FORMS = ("auto", "two-sided", "one-sided", "narrow")
 
 _ANY_COST = (
     "the flow is the mixed formula (2.1) exactly, for any cost of the product; for ½‖A − T‖² it is the closed form "
-    "(3.1), `lindyn.MixedSolution`"
+    "(3.1), `lindyn.solutions.MixedSolution`"
 )
 _QUADRATIC = (
-    "the flow on ½‖A − T‖² is the closed form (3.4) exactly, `lindyn.NarrowSolution`; (2.1) does not hold, since the "
-    "first layer sees only as many input directions as there are hidden units"
+    "the flow on ½‖A − T‖² is the closed form (3.4) exactly, `lindyn.solutions.NarrowSolution`; (2.1) does not hold, "
+    "since the first layer sees only as many input directions as there are hidden units"
 )
 _DISCRETE = (
     "gradient descent and SGD follow it to first order in the learning rate; Adam, dropout and large momentum steps "

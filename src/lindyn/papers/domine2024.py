@@ -105,7 +105,7 @@ class Domine2024(Paper):
                     continue  # such a network does not exist (17.1)
                 net = ld.TwoLayer.balanced(width=width, imbalance=value, start=start(shape, 0.3, rng))
                 target = rng.normal(size=(d_out, d_in))
-                exact = ld.NarrowSolution(target, net.w1, net.w2)
+                exact = ld.solutions.NarrowSolution(target, net.w1, net.w2)
                 for time, (first, second) in zip(times, flow(net, target, times, self.rtol), strict=True):
                     stacked, own = np.vstack([first.T, second]), exact.factors(time)
                     mine = np.vstack([own[0].T, own[1]])
@@ -122,7 +122,7 @@ class Domine2024(Paper):
         rng = np.random.default_rng(0)
         net = ld.TwoLayer.balanced(width=4, imbalance=-2.0, start=start((4, 4, 4), 0.3, rng))
         task, errors = ld.SpikedMatrix(target=rng.normal(size=(4, 4))), []
-        exact = ld.NarrowSolution(task.target, net.w1, net.w2)(1.0)
+        exact = ld.solutions.NarrowSolution(task.target, net.w1, net.w2)(1.0)
         for rate in (self.rate, self.rate / 2):
             method = ld.GradientDescent(learning_rate=rate, steps=round(1 / rate))
             run = ld.simulate(net, task, method, save_every=method.steps, observables="matrix")
@@ -204,9 +204,9 @@ class Domine2024(Paper):
             target, first = rng.normal(size=(2, 64))
             target /= np.linalg.norm(target)
             net = ld.TwoLayer.balanced(width=1, imbalance=value, start=1e-3 * first[None, :])
-            exact = ld.NarrowSolution(target[None, :], net.w1, net.w2)
+            exact = ld.solutions.NarrowSolution(target[None, :], net.w1, net.w2)
 
-            def beyond(time: float, exact: ld.NarrowSolution = exact, target: np.ndarray = target) -> float:
+            def beyond(time: float, exact: ld.solutions.NarrowSolution = exact, target: np.ndarray = target) -> float:
                 w = exact.factors(time)[0][0]
                 return float((w @ target) ** 2 / (w @ w)) - 0.5
 
@@ -228,7 +228,7 @@ class Domine2024(Paper):
             psi, size = np.hypot(s, tau), np.hypot(m, tau)
             times = np.log(2 * s * (tau**2 + s * m + psi * size) / ((s - m) * 2 * tau**2)) / (2 * psi)
             net = ld.TwoLayer.balanced(width=4, imbalance=value, start=self.learned * np.diag(s))
-            exact = ld.NarrowSolution(-np.diag(s), net.w1, net.w2)
+            exact = ld.solutions.NarrowSolution(-np.diag(s), net.w1, net.w2)
             reached = np.array([exact(time)[k, k] for k, time in enumerate(times)])
             worst = max(worst, float(abs(reached / m + 1).max()))
         return worst
@@ -240,7 +240,7 @@ class Domine2024(Paper):
     def cost_when_stuck(self) -> float:
         """Cost over the first at s·t = 12, before rounding, which grows like e^{2st}, leaves the saddle."""
         net = ld.TwoLayer.balanced(width=4, imbalance=self.stuck, start=np.diag(_REVERSED))
-        left = ld.NarrowSolution(-np.diag(_REVERSED), net.w1, net.w2)(6.0) + np.diag(_REVERSED)
+        left = ld.solutions.NarrowSolution(-np.diag(_REVERSED), net.w1, net.w2)(6.0) + np.diag(_REVERSED)
         return float((left**2).sum() / (4 * (_REVERSED**2).sum()))
 
     @cached_property

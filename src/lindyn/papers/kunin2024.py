@@ -140,10 +140,12 @@ class Kunin2024(Paper):
         expected=1e-8, source="derived, works (8.7)", bound="below",
     )  # fmt: skip
     def error_of_limit(self) -> float:
-        """Largest distance of the flow's end from `ld.limit`, over δ."""
+        """Largest distance of the flow's end from `ld.prediction.limit`, over δ."""
         task, nets = ld.Regression(*_DATA), [neuron(balance, _LOW_RANK_START) for balance in self.balances]
         ends = (flow(net, _DATA[0], _DATA[1][0], [self.until], 1e-12)[0] for net in nets)
-        return max(float(abs(ld.limit(net, task)[0] - end).max()) for net, end in zip(nets, ends, strict=True))
+        return max(
+            float(abs(ld.prediction.limit(net, task)[0] - end).max()) for net, end in zip(nets, ends, strict=True)
+        )
 
     # basins
 
@@ -180,7 +182,7 @@ class Kunin2024(Paper):
         found = {}
         for balance in self.balances:
             net = neuron(balance, np.array(self.start))
-            exact = ld.NarrowSolution(task.target, net.w1, net.w2)
+            exact = ld.solutions.NarrowSolution(task.target, net.w1, net.w2)
             cost = lambda t, exact=exact: float(task.cost(exact(t))) - 0.01  # noqa: E731
             found[balance] = brentq(cost, 0.0, 100.0, xtol=1e-8)
         return found
@@ -211,8 +213,8 @@ class Kunin2024(Paper):
         start = (u[:, :width] * s[:width]) @ vt[:width]
         net = ld.TwoLayer.balanced(width=width, imbalance=self.imbalance * sign, start=start)
         times = np.linspace(0, 8, 41)
-        mixed = ld.MixedSolution(target, self.ratio * self.imbalance, start)(times)
-        return float(abs(ld.NarrowSolution(target, net.w1, net.w2)(times) - mixed).max() / abs(target).max())
+        mixed = ld.solutions.MixedSolution(target, self.ratio * self.imbalance, start)(times)
+        return float(abs(ld.solutions.NarrowSolution(target, net.w1, net.w2)(times) - mixed).max() / abs(target).max())
 
     @claim(
         "R2-5", "Wide networks whose larger layer fills its side follow the mixed dynamics with τ = |δ|/2",

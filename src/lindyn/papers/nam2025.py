@@ -83,7 +83,7 @@ class Nam2025(Paper):
 
             tight = {"rtol": 1e-12, "atol": 1e-14, "method": "DOP853"}
             product = np.prod(solve_ivp(motion, (0, 5), [a, b], t_eval=times, **tight).y, axis=0)
-            curve = ld.mode_curve(s, self.share * abs(a * a - b * b), rate * times, start=a * b)
+            curve = ld.solutions.mode_curve(s, self.share * abs(a * a - b * b), rate * times, start=a * b)
             worst = max(worst, np.abs(curve - product).max() / max(abs(s), np.abs(product).max()))
         return float(worst)
 
@@ -94,7 +94,7 @@ class Nam2025(Paper):
     def distance_from_sigmoid(self) -> float:
         """Largest difference for five variances, over S = 1."""
         start, clocks = 1e-3, np.linspace(0, 20, 101)[:, None] * np.array([1.0, 0.8, 0.6, 0.4, 0.2])
-        curve = ld.mode_curve(1.0, self.sigmoid_threshold, clocks, start=start)
+        curve = ld.solutions.mode_curve(1.0, self.sigmoid_threshold, clocks, start=start)
         return float(np.abs(curve - 1 / (1 + (1 / start - 1) * np.exp(-2 * clocks))).max())
 
     @claim(
@@ -104,7 +104,7 @@ class Nam2025(Paper):
     def width_of_the_step(self) -> float:
         """(t₉₀ − t₁₀)/t₅₀ of a balanced mode that starts at a thousandth."""
         times = np.r_[0.0, np.geomspace(0.1, 60.0, 800)]
-        system, task = ld.DeepBalanced([[1e-3]], self.depth), ld.SpikedMatrix(target=[[1.0]])
+        system, task = ld.dynamics.DeepBalanced([[1e-3]], self.depth), ld.SpikedMatrix(target=[[1.0]])
         run = ld.simulate(system, task, ld.Flow(rtol=1e-9), times=times, observables="matrix")
         first, middle, last = np.interp([0.1, 0.5, 0.9], run["matrix"][:, 0, 0], times)
         return float((last - first) / middle)
@@ -114,7 +114,7 @@ class Nam2025(Paper):
     @cached_property
     def emergence(self) -> Any:
         """Descent on five skills from a small balanced start: trajectory of the matrix."""
-        task, start = ld.Skills.power_law(5, exponent=self.exponent, strength=5.0), 0.1 * np.eye(5)
+        task, start = ld.tasks.Skills.power_law(5, exponent=self.exponent, strength=5.0), 0.1 * np.eye(5)
         method = ld.GradientDescent(learning_rate=0.01, steps=6000)
         return ld.simulate(ld.TwoLayer.from_weights(start, start), task, method, save_every=5, observables="matrix")
 
@@ -137,7 +137,7 @@ class Nam2025(Paper):
         frequencies = np.arange(1, 200001.0) ** -(self.scaling_exponent + 1)
         frequencies /= frequencies.sum()
         times = np.geomspace(1e3, 1e6, 4)
-        missing = np.array([1 - ld.mode_curve(1.0, 0.0, t * frequencies, start=1e-3) for t in times])
+        missing = np.array([1 - ld.solutions.mode_curve(1.0, 0.0, t * frequencies, start=1e-3) for t in times])
         return float(np.polyfit(np.log(times), np.log(missing**2 @ frequencies), 1)[0])
 
     # lazy and rich
@@ -237,7 +237,7 @@ class Nam2025(Paper):
         import matplotlib.pyplot as plt
 
         figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
-        task, time = ld.Skills.power_law(5, exponent=self.exponent, strength=5.0), self.emergence.time[1:]
+        task, time = ld.tasks.Skills.power_law(5, exponent=self.exponent, strength=5.0), self.emergence.time[1:]
         curves = np.diagonal(self.emergence["matrix"], axis1=1, axis2=2)[1:]
         for k, exact in enumerate(task.curves(0.0, time, start=0.01).T):
             left.plot(time, curves[:, k] / 5, label=f"skill {k + 1}")

@@ -126,7 +126,7 @@ class Tu2024(Paper):
         task = ld.SpikedMatrix(dim=200, rank=3, key=0)
         net = ld.TwoLayer.gaussian(200, width=10**7, variance=2e-7 * self.threshold, key=1)
         method = ld.GradientDescent(learning_rate=0.01 / task.scale(), steps=700)
-        seen = [ld.singular_values(1), ld.alignment(task.signal)]
+        seen = [ld.simulation.singular_values(1), ld.simulation.alignment(task.signal)]
         return net.threshold, ld.simulate(net, task, method, observables=seen, save_every=5)
 
     @claim(

@@ -163,7 +163,7 @@ def _balancedness(s: State) -> Any:
 
 
 def _imbalance_drift(s: State) -> Any:
-    """As `lindyn.imbalance_drift` has it, of each pair."""
+    """As `lindyn.networks.imbalance_drift` has it, of each pair."""
     start = s.start if s.start is not None else s
 
     def of(now: tuple[Any, Any], then: tuple[Any, Any]) -> Any:

@@ -32,7 +32,7 @@ def mixed_init_(
     seed: int | None = None,
     generator: torch.Generator | None = None,
 ) -> StartReport:
-    """Fill a pair of layers, in place, with the start of a prescribed threshold τ; see `lindyn.mixed_weights`.
+    """Fill a pair of layers, in place, with the start of a prescribed threshold τ; see `lindyn.networks.mixed_weights`.
 
     Two-sided where the hidden layer is at least as wide as both sides together, one-sided where it is as wide as one
     of them, narrow otherwise. Drawn in float64 and then cast, so that one seed gives the same start in every dtype
