@@ -123,3 +123,22 @@ def test_a_pole_is_the_outlier_of_benaych_georges_and_nadakuditi():
     assert place == pytest.approx(1e5**0.5 * (1 + theta2) / theta2**0.5, rel=1e-4)
     assert modes.projections[top].sum() == pytest.approx(2e5**0.5 * 2 * (1 - 1 / theta2), rel=1e-3)
     assert mode_curve(place, 1e9, 1.0) == pytest.approx(place)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_largest_value_and_the_stable_rank_are_those_of_drawn_matrices(name):
+    shape, signal, tau = CASES[name]
+    rng = np.random.default_rng(0)
+    matrices = [drawn(shape, signal, rng) for _ in range(20)]
+    ours = SpikedSpectrum(shape, signal, 1.0)
+    # of 20 draws, whose largest value has a spread of 1 to 3 %; the edge of the density was 3 % above their mean
+    assert ours.modes.top == pytest.approx(np.mean([m.top for m in matrices]), rel=0.015)
+    place = (np.array([tau]), np.array([1 / ours.modes.top]), np.zeros(1))
+    simulated = np.mean([m.errors(*place)["stable_rank"] for m in matrices])
+    assert ours.modes.errors(*place)["stable_rank"][0] == pytest.approx(simulated, rel=0.03)
+
+
+def test_no_stable_rank_is_below_one():
+    """The start's largest value is that of large d: for 2 × 3 entries it is above the true one."""
+    tiny = ModeSpectrum.of(np.eye(2, 3), np.eye(2, 3))
+    assert tiny.errors(np.array([0.1]), np.zeros(1), np.ones(1))["stable_rank"][0] == 1.0

@@ -1,8 +1,5 @@
 """The scalar mode equation from any start, and the arithmetic in both worlds: NumPy, and JAX with its derivatives."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
@@ -182,30 +179,3 @@ def test_times_of_modes_are_those_of_the_curve():
     np.testing.assert_allclose(mode_curve([8.0, 1.0], 2.0, times.learned), [7.2, 0.9])
     assert mode_curve(8.0, 2.0, times.crossing[0]) == pytest.approx(2.0)
     assert np.isnan(times.crossing[1])
-
-
-WITHOUT_JAX = """
-import sys
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"jax", "jaxlib", "equinox", "diffrax", "optax", "lineax"}:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-sys.meta_path.insert(0, Absent())
-import numpy as np
-from lindyn.solutions import FactorFlow, MixedSolution, NarrowSolution, figure2_rate, mode_curve, mode_time
-m = mode_curve(np.array([1.0, 2.0]), 0.1, 1.0)
-assert type(m) is np.ndarray
-assert np.allclose(mode_time([1.0, 2.0], 0.1, m), 1.0)
-assert figure2_rate([1.0, 100.0], top=10.0, size=20.0, bound=[0.1, 0.01]).shape == (2,)
-assert MixedSolution(np.eye(2), 0.1)(1.0).shape == (2, 2)
-assert NarrowSolution(np.eye(2), np.ones((1, 2)), np.zeros((2, 1)))(1.0).shape == (2, 2)
-assert FactorFlow(np.eye(2), np.ones((1, 2)), np.zeros((2, 1)))(1.0).shape == (2, 2)
-"""
-
-
-@pytest.mark.slow
-def test_the_same_calls_work_where_jax_is_not_installed():
-    run = subprocess.run([sys.executable, "-c", WITHOUT_JAX], capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
