@@ -48,7 +48,7 @@ OPTIONS = {
     },
     "predict": {
         **SIZE, **SIGNAL, **LEVELS, **LAW, **RATE, **STEPS, **DRAW, **OUT, "sampled": ([None], [None]),
-        "cells": (["cells.csv"], BAD_FILES),
+        "cells": (["cells.csv"], BAD_FILES), "weight-decay": (["0.1"], NUMBERS),
     },
     "regime": {
         **SIZE, **SIGNAL, **LEVELS, "target": MATRIX["target"], **LAW, "threshold": (["2"], NUMBERS),

@@ -42,8 +42,8 @@ VALUES = {
     "predict": {
         "dim": "70", "rows": "50", "columns": "80", "rank": "3", "singular-values": "90,50", "noise": "0.5",
         "scale": "2", "variance-exponent": "-2", "width-exponent": "2.5", "variance": "0.0002", "width": "700",
-        "depth": "3", "steps": "5", "learning-rate": "0.002", "save-every": "3", "sampled": None, "seed": "3",
-        "dtype": "float32", "cells": "{in}/cells.csv", "json": None, "out": "{tmp}/out.csv", "force": None,
+        "depth": "3", "steps": "5", "learning-rate": "0.002", "save-every": "3", "weight-decay": "0.1", "sampled": None,
+        "seed": "3", "dtype": "float32", "cells": "{in}/cells.csv", "json": None, "out": "{tmp}/out.csv", "force": None,
     },
     "regime": {
         "dim": "70", "rows": "50", "columns": "80", "rank": "3", "singular-values": "90,50", "noise": "0.5",

@@ -50,6 +50,30 @@ def simulated(shape, signal, law, rate, steps, seeds):
 
 
 @pytest.mark.slow
+def test_with_weight_decay_a_lazy_network_forgets_the_noise_as_predicted():
+    """Descent of a drawn network at d = 60: μ is above the noise, and the threshold falls through the signal."""
+    signal, law, decay = [60.0, 50.0], ld.laws.standard(width=10**9, variance=2e-7), 20.0
+    run = ld.predict(60, law, singular_values=signal, steps=900, save_every=100, weight_decay=decay)
+    task = ld.SpikedMatrix(shape=(60, 60), singular_values=signal, noise=1.0, key=0)
+    net = ld.TwoLayer.parametrized((60, 60), law, key=1)
+    method = ld.GradientDescent(learning_rate=run.info.learning_rate, steps=900, weight_decay=decay)
+    exact = ld.simulate(net, task, method, save_every=100, observables="test_error")["test_error"]
+    assert run["test_error"][1] > 0.75  # the noise is learned first
+    assert run["test_error"][-1] < 0.6 * run["test_error"][1]
+    assert np.all(np.abs(run["test_error"] - exact) < 0.03)  # one draw at d = 60: what the terms of its size allow
+    flat = ld.predict(60, law, singular_values=signal, steps=900, save_every=100)["test_error"]
+    assert np.abs(flat - exact).max() > 0.3  # the comparison can fail
+
+
+@pytest.mark.parametrize(
+    ("mu", "depth", "part"), [(1.0, 3, "be 0 at depth 3"), (1e9, None, "below 1/η"), (-1.0, 2, "at least 0")]
+)
+def test_a_weight_decay_that_cannot_be_followed_is_refused(mu, depth, part):
+    with pytest.raises(ld.InvalidArgument, match=part):
+        ld.predict(60, LAW, rank=2, steps=5, weight_decay=mu, depth=depth)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.5, 0.8])
 def test_near_the_bound_the_steps_themselves_are_predicted(share):
     """The flow is off by 0.1 to 0.2 there; finite d = 60 leaves some 0.03."""

@@ -44,6 +44,7 @@ def predict(
     steps: o.Steps = 750,
     learning_rate: o.LearningRate = "auto",
     save_every: o.SaveEvery = 1,
+    weight_decay: Annotated[float, typer.Option(help="Weight decay of both layers.", rich_help_panel=o.RUN)] = 0.0,
     sampled: Annotated[
         bool,
         typer.Option("--sampled", help="One drawn task and start, and the closed form on them.", rich_help_panel=o.RUN),
@@ -93,6 +94,7 @@ def predict(
     if sampled:
         run, summary = _sampled(shape, law, seed, dtype, save_every, singular_values, signal, training)
     else:
+        training["weight_decay"] = weight_decay
         run, summary = _predicted(shape, law, deep, save_every, o.values_of(singular_values), signal, training)
     summary |= {"width": law.width, "variance": law.variance_in, "seed": seed if sampled else None}
     _report(run, summary, sampled=sampled, as_json=as_json, out=out)
@@ -108,15 +110,15 @@ def _check_options(typed: set[str]) -> None:
     if "cells" in typed:
         o.idle(
             typed,
-            ("variance_exponent", "width_exponent", "variance", "width", "depth", "steps", "save_every", "sampled",
-             "seed", "dtype", "as_json"),
+            ("variance_exponent", "width_exponent", "variance", "width", "depth", "steps", "save_every", "weight_decay",
+             "sampled", "seed", "dtype", "as_json"),
             "with `cells`, whose rows say it all",
         )  # fmt: skip
         o.require(o.has_size(typed), o.has_signal(typed), ("out" in typed, "`out` FILE.csv"))
         return
     o.require(o.has_size(typed), o.has_signal(typed), *o.has_law(typed))
     if "sampled" in typed:
-        o.idle(typed, ("depth",), "with `sampled`, the closed form of two layers")
+        o.idle(typed, ("depth", "weight_decay"), "with `sampled`, the closed form of two layers")
     else:
         o.idle(typed, ("seed", "dtype"), "without `sampled`")
 

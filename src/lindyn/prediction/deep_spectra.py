@@ -10,6 +10,7 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from lindyn.networks.deep_laws import (
     DeepParametrization,
@@ -23,6 +24,7 @@ from lindyn.networks.laws import Parametrization
 from lindyn.prediction.spectra import ModeSpectrum, noisy_top
 from lindyn.solutions.deep_modes import deep_mode_curve
 from lindyn.support import checks
+from lindyn.support.namespaces import arrays
 
 _NAMED = {
     "PyTorch default": deep_pytorch_default,
@@ -72,7 +74,7 @@ def start_variance(variances: Any, widths: Any) -> float:
         return float(np.exp(np.sum(np.log(variances)) + np.sum(np.log(np.asarray(widths, dtype=np.float64)))))
 
 
-def deep_stability_limit(tau: Any, width: Any, top: float, shape: tuple[int, int], depth: int) -> np.ndarray:
+def deep_stability_limit(tau: Any, width: Any, top: Any, shape: tuple[Any, Any], depth: Any) -> Float[Any, "..."]:
     """Return 2/κ with κ the larger tangent kernel of the start and of the learned target.
 
     That of the start is L τ^{2−2/L}, times (1 + √(d/w))² for each layer of the product: the edge of its spectrum. That
@@ -85,9 +87,26 @@ def deep_stability_limit(tau: Any, width: Any, top: float, shape: tuple[int, int
         shape: (d_out, d_in).
         depth: L.
     """
-    edge = (1 + np.sqrt(max(shape) / np.asarray(width, dtype=np.float64))) ** (2 * (depth - 1))
-    start = depth * np.asarray(tau) ** (2 - 2 / depth) * edge
-    return np.asarray(2 / np.maximum(start, depth * np.hypot(top, tau) ** (2 - 2 / depth)))
+    xp, (tau, w, s, d_out, d_in, layers) = arrays(tau, width, top, *shape, depth)
+    edge = (1 + xp.sqrt(xp.maximum(d_out, d_in) / w)) ** (2 * (layers - 1))
+    start = layers * tau ** (2 - 2 / layers) * edge
+    return 2 / xp.maximum(start, layers * xp.hypot(s, tau) ** (2 - 2 / layers))
+
+
+def deep_residue(start_variance: Any, threshold: Any, time: Any, depth: Any) -> Any:
+    """Return what is left of a random start in both errors, n₀e^{−2Lτ^{2−2/L}t}: the lazy decay at depth L.
+
+    Args:
+        start_variance: n₀, variance of an entry of A(0).
+        threshold: τ.
+        time: flow time.
+        depth: L.
+
+    References:
+        theory (7.4), section 4.
+    """
+    xp, (n0, tau, t, layers) = arrays(start_variance, threshold, time, depth)
+    return n0 * xp.exp(-2 * layers * tau ** (2 - 2 / layers) * t)
 
 
 def deep_errors(modes: ModeSpectrum, depth: int, tau: Any, times: Any, n0: Any) -> DeepErrors:
@@ -106,7 +125,7 @@ def deep_errors(modes: ModeSpectrum, depth: int, tau: Any, times: Any, n0: Any) 
     tau, times = np.asarray(tau, dtype=np.float64), np.asarray(times, dtype=np.float64)
     learned = deep_mode_curve(modes.values, tau[..., None], times[..., None], depth)
     with np.errstate(under="ignore", over="ignore"):
-        residue = n0 * np.exp(-2 * depth * tau ** (2 - 2 / depth) * times)
+        residue = deep_residue(n0, tau, times, depth)
     entries = float(modes.shape[0]) * modes.shape[1]
     train = (modes.values - learned) ** 2 @ modes.counts / entries
     power = learned**2 @ modes.counts
@@ -123,7 +142,7 @@ def deep_active(modes: ModeSpectrum, depth: int, tau: np.ndarray, times: np.ndar
     return np.asarray(grown @ modes.counts)
 
 
-def deep_validity(width: Any, n0: Any, shape: tuple[int, int], unit: float) -> np.ndarray:
+def deep_validity(width: Any, n0: Any, shape: tuple[Any, Any], unit: Any) -> Any:
     """Return where the deep mode curve holds: w ≥ 10 d, and A(0) of at most a tenth of the signal's variance.
 
     Measured at L = 3, d = 100: there the smallest test error of a descent is met to 0.02 at worst, 0.004 on average.
@@ -134,7 +153,8 @@ def deep_validity(width: Any, n0: Any, shape: tuple[int, int], unit: float) -> n
         shape: (d_out, d_in).
         unit: mean square of an entry of A*.
     """
-    return np.asarray((np.asarray(width) >= 10 * max(shape)) & (np.asarray(n0) <= 0.1 * unit))
+    _, (w, start, square, d_out, d_in) = arrays(width, n0, unit, *shape)
+    return (w >= 10 * d_out) & (w >= 10 * d_in) & (start <= 0.1 * square)
 
 
 def deep_notes(law: DeepParametrization, shape: tuple[int, int], n0: float) -> list[str]:

@@ -54,13 +54,14 @@ def predict(
     learning_rate: float | str = "auto",
     steps: int = 750,
     save_every: int = 1,
+    weight_decay: float = 0.0,
 ) -> Trajectory:
     """Predict the errors of training a wide network on a signal in noise, without a matrix: any d, at once.
 
     Uses the large-d spectra and the mode curve at flow time t = η·step; above a tenth of the stability bound, where
-    descent leaves its flow, the steps themselves at infinite width. A start A(0) that is not small enters by its lazy
-    decay. "error_estimate" says how far the test error of one run can be from the curve, for finite width, finite d,
-    A(0) and the step (see `lindyn.prediction.validity` and docs/validity.md).
+    descent leaves its flow, and with weight decay the steps themselves at infinite width. A start A(0) that is not
+    small enters by its lazy decay. "error_estimate" says how far the test error of one run can be from the curve, for
+    finite width, finite d, A(0) and the step (see `lindyn.prediction.validity` and docs/validity.md).
 
     Args:
         shape: (d_out, d_in), or d; 10⁹ is answered at once.
@@ -73,6 +74,8 @@ def predict(
         learning_rate: η, or a published rule ("auto", "figure1"; see `lindyn.methods.rates`).
         steps: number of gradient-descent steps to cover.
         save_every: record every so many steps.
+        weight_decay: μ of both layers, per step and learning rate as in `torch.optim.SGD`; two layers only. The train
+            error is that of the task, without the penalty.
 
     Returns:
         A trajectory of "train_error", "test_error", "error_estimate", "stable_rank" and "signal_modes" (learned
@@ -104,11 +107,16 @@ def predict(
     steps = checks.integer("steps", steps, at_least=0)
     chosen = save_steps(steps, save_every).astype(float)
 
+    mu = checks.number("weight_decay", weight_decay, at_least=0)
     tau, top = law.threshold, float(spectrum.signal[0])
     if isinstance(law, DeepParametrization) or depth not in (None, 2):
         deep = law if isinstance(law, DeepParametrization) else at_depth(law, (d_out, d_in), checked_depth(depth))
         if depth not in (None, deep.depth):
             raise checks.InvalidArgument("depth", f"be that of the law, {deep.depth}", f"it is {depth}")
+        if mu:
+            raise checks.InvalidArgument(
+                "weight_decay", f"be 0 at depth {deep.depth}", f"it is {mu:g}", "simulate a DeepLinear instead"
+            )
         return _predict_deep(deep, spectrum, learning_rate, chosen)
     if tau == 0:
         raise checks.InvalidArgument(
@@ -128,7 +136,9 @@ def predict(
         notes.append(f"σ⁴w = {n0:.3g}: A(0) is not small; its lazy decay is included, exact only where τ ≫ s")
     if law.width < max(d_out, d_in):
         notes.append(f"width {law.width:,} is below d = {max(d_out, d_in):,}: outside the theory, which needs w ≫ d")
-    setting = Setting(tau, rate * law.clock, n0)
+    if mu:
+        notes.append(f"weight decay {mu:g}: the threshold falls as e^(−2μt); the error estimate was fitted without it")
+    setting = Setting(tau, rate * law.clock, n0, _decay_of(mu, rate, law.clock))
     curves, how = _curves(spectrum, setting, chosen)
     last, status = _ending(curves["train_error"], chosen, rate, bound)
     run, steps_error = Descent(*(part[:last] for part in curves.pop("run"))), curves.pop("steps_error")[:last]
@@ -169,7 +179,7 @@ def _curves(spectrum: SpikedSpectrum, setting: Setting, steps: np.ndarray) -> tu
     curves: dict[str, Any] = spectrum.curves(
         setting.threshold, setting.rate * steps, start_variance=setting.start_variance
     )
-    if share <= SMALL_STEPS * (1 + 1e-9):
+    if share <= SMALL_STEPS * (1 + 1e-9) and setting.decay == 0:
         if steps[-1] > MOST_STEPS:  # the flow lags by the share of half a step of its fastest mode
             late = spectrum.curves(
                 setting.threshold, setting.rate * steps * (1 - 0.5 * share), start_variance=setting.start_variance
@@ -189,6 +199,15 @@ def _curves(spectrum: SpikedSpectrum, setting: Setting, steps: np.ndarray) -> tu
         "run": run,
         "steps_error": np.zeros(steps.size),
     }, "steps of descent at infinite width, whose modes are independent,"
+
+
+def _decay_of(mu: float, rate: float, clock: float) -> float:
+    """Return μ in flow time; refuse one that turns the weights over in a step."""
+    if mu * rate >= 1:
+        raise checks.InvalidArgument(
+            "weight_decay", f"be below 1/η = {1 / rate:.4g}", f"it is {mu:g}, and a step would turn every weight over"
+        )
+    return mu / clock
 
 
 def _at_outliers(spectrum: SpikedSpectrum, setting: Setting, steps: np.ndarray) -> np.ndarray:

@@ -14,26 +14,23 @@ and the step, |P_descent − P_flow|, where the flow is reported. The first five
 of w < K cannot represent, Σ_{k > w} s_k²/D, and the step add to them. The constants were fitted to one table of
 simulated settings and are checked on another (docs/validity.md).
 
-At infinite width descent itself is as explicit as its flow: with c = √(m² + τ²) and g = x − m, a step is
-
-    (c + m) ← (c + m)(1 + ηg)²,    (c − m) ← (c − m)(1 − ηg)²,
-
-the step V ← (I − ηS)V of (1.2) in the plane of a mode. *Follows* from (1.2), (2.2).
+At infinite width descent itself is as explicit as its flow, weight decay included: `descent_step` of
+`lindyn.solutions.modes`.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lindyn.prediction.spectra import ModeSpectrum, SpikedSpectrum
-from lindyn.solutions.modes import mode_curve
+from lindyn.solutions.modes import descent_step, mode_curve
+from lindyn.support.namespaces import arrays
 
 DRAW, PLACES, WIDTH, SATURATION, ARRIVAL, OVERLAP = 1.3, 0.65, 0.24, 0.2, 0.63, 2.3  # C_d, C_x, C_w, C_s, C_a, C_0
 SMALL_STEPS = 0.1  # η over the stability bound, up to which the flow is reported: there it lags by some 5 %
-_RELATIVE = 1e-4  # change of x by which ∂m/∂x is taken
+RELATIVE = 1e-4  # change of x and of τ by which slopes are taken
 USABLE = (
     0.1  # stated error at the smallest test error, over that of predicting zero, above which a prediction is marked
 )
@@ -52,6 +49,7 @@ class Setting(NamedTuple):
     threshold: Any
     rate: float  # flow time of a step
     start_variance: float
+    decay: float = 0.0  # μ of both layers
 
 
 class Descent(NamedTuple):
@@ -65,15 +63,27 @@ class Descent(NamedTuple):
     test_error: np.ndarray
 
 
-def _motion(modes: ModeSpectrum, setting: Setting, times: np.ndarray, pair: np.ndarray, residue: np.ndarray) -> Descent:
-    """Return all of it from the curves at x and at x(1 + ε), side by side."""
-    m, high = np.split(pair, 2, axis=1)
-    slope = (high - m) / (_RELATIVE * modes.values)
-    # m is homogeneous: x∂m/∂x + τ∂m/∂τ − t∂m/∂t = m
-    speed = 2 * np.hypot(m, setting.threshold) * (modes.values - m)
-    arrival = m + times[:, None] * speed - modes.values * slope
+def flow_slopes(learned: Any, higher: Any, value: Any, threshold: Any, time: Any) -> tuple[Any, Any]:
+    """Return ∂m/∂x and τ∂m/∂τ of the mode curve, from the curves at x and at x(1 + `RELATIVE`).
+
+    m is homogeneous: x∂m/∂x + τ∂m/∂τ − t∂m/∂t = m.
+
+    Args:
+        learned: m.
+        higher: m at x(1 + `RELATIVE`).
+        value: x.
+        threshold: τ.
+        time: t.
+    """
+    xp, (m, high, x, tau, t) = arrays(learned, higher, value, threshold, time)
+    slope = (high - m) / (RELATIVE * x)
+    speed = 2 * xp.hypot(m, tau) * (x - m)
+    return slope, m + t * speed - x * slope
+
+
+def _motion(modes: ModeSpectrum, m: np.ndarray, slopes: tuple[Any, Any], residue: np.ndarray) -> Descent:
     train, test, _ = modes.errors_of(m, float(modes.shape[0]) * modes.shape[1])
-    return Descent(m, slope, arrival, residue, train + residue, test + residue)
+    return Descent(m, *slopes, residue, train + residue, test + residue)
 
 
 def descend(modes: ModeSpectrum, setting: Setting, steps: np.ndarray) -> Descent:
@@ -93,27 +103,51 @@ def descend(modes: ModeSpectrum, setting: Setting, steps: np.ndarray) -> Descent
         >>> round(float(lazy.learned[0, 0] / modes.values[0]), 9)  # 2ητ
         0.2
     """
-    x = np.concatenate([modes.values, modes.values * (1 + _RELATIVE)])
-    grown, fallen = np.full(x.shape, setting.threshold), np.full(x.shape, setting.threshold)  # c + m, c − m
-    learned = np.zeros((steps.size, x.size))
-    at = {int(step): k for k, step in enumerate(steps)}
+    values, tau = modes.values, setting.threshold
+    x = np.concatenate([values, values * (1 + RELATIVE), values])
+    grown = np.concatenate([np.full(2 * values.size, tau), np.full(values.size, tau * (1 + RELATIVE))])  # c + m
+    fallen = grown.copy()  # c − m
+    learned, residue = np.zeros((steps.size, x.size)), np.zeros(steps.size)
+    at, left = {int(step): k for k, step in enumerate(steps)}, setting.start_variance
     with np.errstate(over="ignore", invalid="ignore"):  # descent that diverges overflows, and is cut off by its caller
         for step in range(int(steps[-1]) + 1):
-            m = 0.5 * (grown - fallen)
             if step in at:
-                learned[at[step]] = m
-            move = setting.rate * (x - m)
-            grown, fallen = grown * (1 + move) ** 2, fallen * (1 - move) ** 2
-        residue = setting.start_variance * (1 - 2 * setting.rate * setting.threshold) ** (2 * steps)
-        return _motion(modes, setting, setting.rate * steps, learned, residue)
+                learned[at[step]], residue[at[step]] = 0.5 * (grown - fallen), left
+            grown, fallen = descent_step(grown, fallen, x, setting.rate, setting.decay)
+            left = residue_step(left, tau, setting.rate, setting.decay)
+            tau = tau * (1 - setting.rate * setting.decay) ** 2
+        m, high, late = np.split(learned, 3, axis=1)
+        return _motion(modes, m, ((high - m) / (RELATIVE * values), (late - m) / RELATIVE), residue)
+
+
+def residue_step(left: Any, threshold: Any, rate: Any, decay: Any = 0.0) -> Any:
+    """Return what a step leaves of a random start in both errors: the lazy decay of iid entries.
+
+        n ← n(1 − 2η(τ + μ))², τ the threshold at this step.
+
+    Args:
+        left: n before the step, σ⁴w at first.
+        threshold: τ.
+        rate: η, flow time of the step.
+        decay: μ of both layers.
+
+    References:
+        theory section 4, (2.8); *follows* from (1.2) at τ ≫ s.
+    """
+    return left * (1 - 2 * rate * (threshold + decay)) ** 2
 
 
 def follow(modes: ModeSpectrum, setting: Setting, steps: np.ndarray) -> Descent:
     """Return the same along the flow, at times ηn: descent in the limit of small steps."""
     times = setting.rate * steps
-    x = np.concatenate([modes.values, modes.values * (1 + _RELATIVE)])
     residue = setting.start_variance * np.exp(-4 * setting.threshold * times)
-    return _motion(modes, setting, times, mode_curve(x, setting.threshold, times[:, None]), residue)
+    return _flow(modes, setting.threshold, times[:, None], residue)
+
+
+def _flow(modes: ModeSpectrum, tau: Any, times: np.ndarray, residue: np.ndarray) -> Descent:
+    x = np.concatenate([modes.values, modes.values * (1 + RELATIVE)])
+    m, high = np.split(mode_curve(x, tau, times), 2, axis=1)
+    return _motion(modes, m, flow_slopes(m, high, modes.values, tau, times), residue)
 
 
 def error_estimate(spectrum: SpikedSpectrum, width: Any, share: Any, run: Descent) -> np.ndarray:
@@ -137,20 +171,63 @@ def error_estimate(spectrum: SpikedSpectrum, width: Any, share: Any, run: Descen
     """
     modes, (d_out, d_in) = spectrum.modes, spectrum.shape
     w, entries = np.asarray(width, dtype=np.float64), float(d_out) * d_in
-    along, power = run.learned @ modes.projections, run.learned**2 @ modes.counts
-    energy = modes.energy if modes.energy > 0 else 1.0
-    noise = np.maximum(power - along**2 / energy, 0.0) / entries + run.residue
-    pull = 2 * (run.learned * modes.counts - modes.projections) / entries
-    # a node that stands for no whole mode belongs to one that its neighbours share
-    places = spectrum.noise * np.sqrt((pull * run.slope) ** 2 @ (1 / np.maximum(modes.counts, 1e-12)))
-    ratio = (d_out + d_in) / w
-    spread = WIDTH * ratio / (1 + SATURATION * ratio) * (1 + np.minimum(share, 1.0) ** 2) * noise
-    arrival = ARRIVAL * np.sqrt(ratio / (1 + 10 * ratio)) * np.sum(pull * run.arrival, axis=-1)
-    overlap = OVERLAP * 2 * np.sqrt(run.residue * modes.energy) / entries
-    parts = (DRAW * math.sqrt(2 / entries) * noise, PLACES * places, spread, arrival, overlap)
+    terms = deviation_terms(run.learned, run.slope, run.arrival, modes.counts, modes.projections, entries)
+    along, power, places, late = (np.sum(term, axis=-1) for term in terms)
+    found = deviation_of(along, power, places, late, run.residue, w, share, modes.energy, spectrum.noise, (d_out, d_in))
     beyond = np.append(np.cumsum((spectrum.signal**2)[::-1])[::-1], 0.0) / entries  # Σ_{k > w} s_k²/D at each w
-    missing = beyond[np.minimum(w, spectrum.signal.size).astype(int)]
-    return np.sqrt(sum(part**2 for part in parts)) + missing
+    return np.asarray(found + beyond[np.minimum(w, spectrum.signal.size).astype(int)])
+
+
+def deviation_terms(
+    learned: Any, slope: Any, arrival: Any, count: Any, projection: Any, entries: Any
+) -> tuple[Any, Any, Any, Any]:
+    """Return what a mode adds to ⟨A, A*⟩, to ‖A‖_F², to (∂P/∂m ∂m/∂x)²/n and to ∂P/∂m τ∂m/∂τ.
+
+    Args:
+        learned: m.
+        slope: ∂m/∂x.
+        arrival: τ∂m/∂τ.
+        count: n, how many modes the node stands for.
+        projection: the sum of their ⟨u, A*v⟩.
+        entries: D = d_out d_in.
+    """
+    xp, (m, rise, late, n, known) = arrays(learned, slope, arrival, count, projection)
+    pull = 2 * (m * n - known) / entries
+    # a node that stands for no whole mode belongs to one that its neighbours share
+    return m * known, m**2 * n, (pull * rise) ** 2 / xp.maximum(n, 1e-12), pull * late
+
+
+def deviation_of(
+    along: Any, power: Any, places: Any, late: Any, residue: Any, width: Any, share: Any, energy: Any, noise: Any,
+    shape: tuple[Any, Any],
+) -> Any:  # fmt: skip
+    """Return the five effects of the head of this file together, from the sums of `deviation_terms`.
+
+    Args:
+        along: ⟨A, A*⟩.
+        power: ‖A‖_F² without what is left of the start.
+        places: sum of (∂P/∂m ∂m/∂x)²/n.
+        late: sum of ∂P/∂m τ∂m/∂τ.
+        residue: what is left of n₀.
+        width: w.
+        share: learning rate over the stability bound.
+        energy: ‖A*‖_F².
+        noise: ν.
+        shape: (d_out, d_in).
+    """
+    xp, (along, power, places, late, residue, w, share, energy, nu, d_out, d_in) = arrays(
+        along, power, places, late, residue, width, share, energy, noise, *shape
+    )
+    entries = d_out * d_in
+    learned = power - along**2 / xp.where(energy > 0, energy, 1.0)
+    spread = xp.maximum(learned, 0.0) / entries + residue  # O + R
+    ratio = (d_out + d_in) / w
+    draw = DRAW * xp.sqrt(2 / entries) * spread
+    moved = PLACES * nu * xp.sqrt(places)
+    finite = WIDTH * ratio / (1 + SATURATION * ratio) * (1 + xp.minimum(share, 1.0) ** 2) * spread
+    arrival = ARRIVAL * xp.sqrt(ratio / (1 + 10 * ratio)) * late
+    overlap = OVERLAP * 2 * xp.sqrt(residue * energy) / entries
+    return xp.sqrt(draw**2 + moved**2 + finite**2 + arrival**2 + overlap**2)
 
 
 def cells_error(
@@ -188,9 +265,7 @@ def cells_error(
     for first in range(0, found.size, _BLOCK):
         here = slice(first, first + _BLOCK)
         tau, time, n0, w, part = (column[here] for column in columns)
-        x = np.concatenate([modes.values, modes.values * (1 + _RELATIVE)])
-        pair, residue = mode_curve(x, tau[:, None], time[:, None]), n0 * np.exp(-4 * tau * time)
-        run = _motion(modes, Setting(tau[:, None], 0.0, 0.0), time, pair, residue)
+        run = _flow(modes, tau[:, None], time[:, None], n0 * np.exp(-4 * tau * time))
         shifted = [time * np.maximum(1 + sign * lag[here], 0.0) for sign in (-0.5, 0.5)]  # never before the start
         moved = [modes.errors_of(mode_curve(modes.values, tau[:, None], t[:, None]), entries)[1] for t in shifted]
         found[here] = error_estimate(spectrum, w, part, run) + np.abs(moved[1] - moved[0])

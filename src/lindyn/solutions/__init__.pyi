@@ -8,6 +8,7 @@ from .factor_motion import target_modes as target_modes
 from .integrated import FactorFlow as FactorFlow
 from .mixed import MixedSolution as MixedSolution
 from .modes import ModeTimes as ModeTimes
+from .modes import descent_step as descent_step
 from .modes import mode_curve as mode_curve
 from .modes import mode_fraction as mode_fraction
 from .modes import mode_time as mode_time

@@ -189,7 +189,27 @@ def deep_mode_time(singular_value: Any, threshold: Any, level: Any, depth: int) 
     return or_nan(xp, fine, xp.where(m == 0, 0.0, xp.where(moving, found, xp.inf)))
 
 
-def deep_published_rate(tau: Any, *, top: float, size: float, bound: Any, depth: int) -> np.ndarray:
+def equal_layers(variance: Any, width: Any, depth: Any) -> tuple[Any, Any]:
+    """Return τ = (σ²w)^{L/2} and the variance σ^{2L}w^{L−1} of an entry of A(0), for L layers of equal σ² and w.
+
+    Args:
+        variance: σ².
+        width: w.
+        depth: L.
+
+    References:
+        theory (7.4).
+
+    Examples:
+        >>> tau, start = equal_layers(0.04, 100.0, 3)
+        >>> round(float(tau), 12), round(float(start), 12)
+        (8.0, 0.64)
+    """
+    _, (square, w, layers) = arrays(variance, width, depth)
+    return (square * w) ** (layers / 2), square**layers * w ** (layers - 1)
+
+
+def deep_published_rate(tau: Any, *, top: Any, size: Any, bound: Any, depth: Any) -> Float[Any, "..."]:
     """Return 1/(25κ), κ = L τ^{2−2/L} where τ > ‖A*‖_F, else L‖A*‖_op^{2−2/L}; at most half the stability bound.
 
     The published rate of Figure 2, 1/(50τ) or 1/(50‖A*‖_op), is that with the tangent kernel κ of two layers.
@@ -198,9 +218,9 @@ def deep_published_rate(tau: Any, *, top: float, size: float, bound: Any, depth:
         >>> deep_published_rate([1.0, 100.0], top=10.0, size=20.0, bound=1.0, depth=2).tolist()
         [0.002, 0.0002]
     """
-    tau = np.asarray(tau, dtype=np.float64)
-    kernel = depth * np.where(tau > size, tau, top) ** (2 - 2 / depth)
-    return np.minimum(1 / (25 * kernel), 0.5 * np.asarray(bound))
+    xp, (tau, top, size, bound, depth) = arrays(tau, top, size, bound, depth)
+    kernel = depth * xp.where(tau > size, tau, top) ** (2 - 2 / depth)
+    return xp.minimum(1 / (25 * kernel), 0.5 * bound)
 
 
 def deep_mode_rate(singular_value: Any, threshold: Any, depth: int) -> Float[np.ndarray, "..."]:
@@ -290,8 +310,7 @@ def _knots(xp: Any, depth: int, log_ratio: Any) -> Float[Any, "... levels"]:
     place = (xp.clip(log_ratio, lowest, highest) - lowest) / spacing
     first, offset = _window(xp, place, table.log_ratios.size)
     values = xp.asarray(table.log_times, dtype=log_ratio.dtype)
-    powers = xp.stack([offset**k for k in range(_POINTS)], axis=-1)
-    shares = powers @ xp.asarray(_monomials(), dtype=log_ratio.dtype)
+    shares = xp.stack(_shares(offset), axis=-1)
     inside = sum(shares[..., k, None] * xp.take(values, first + k, axis=0) for k in range(_POINTS))
     log_levels = xp.asarray(table.log_levels, dtype=log_ratio.dtype)
     x = log_ratio[..., None]
@@ -319,9 +338,13 @@ def _scaled_escape(xp: Any, depth: int, log_ratio: Any) -> Any:
     mid = 0.0
     same = xp.where(grown < mid, grown, xp.where(levels > mid, levels, mid))
     delay = _polynomial(xp, xp.asarray(escape, dtype=dtype), (same - table.log_levels[0]), table)
+    return _delayed(xp, depth, log_ratio, beyond, delay, xp.asarray(balanced, dtype=dtype))
+
+
+def _delayed(xp: Any, depth: Any, log_ratio: Any, beyond: Any, delay: Any, balanced: Any) -> Any:
     y_one = xp.exp(-log_ratio / depth)  # m = τ
     from_one = -(y_one ** (2 - depth)) / (depth - 2) + 0.5 * y_one**2
-    rest = xp.exp((2 / depth - 2) * log_ratio) * (xp.asarray(balanced, dtype=dtype) - from_one)
+    rest = xp.exp((2 / depth - 2) * log_ratio) * (balanced - from_one)
     return xp.log(xp.clip(delay * xp.exp(-beyond) + rest, 1e-300, None))
 
 
@@ -329,8 +352,13 @@ def _polynomial(xp: Any, values: Any, above_first: Any, table: _Table) -> Any:
     """Values over the levels at other levels."""
     spacing = table.log_levels[1] - table.log_levels[0]
     first, offset = _window(xp, above_first / spacing, table.log_levels.size)
-    shares = xp.stack([offset**k for k in range(_POINTS)], axis=-1) @ xp.asarray(_monomials(), dtype=values.dtype)
-    return sum(shares[..., k] * xp.take(values, first + k, axis=0) for k in range(_POINTS))
+    return sum(share * xp.take(values, first + k, axis=0) for k, share in enumerate(_shares(offset)))
+
+
+def _shares(offset: Any) -> list[Any]:
+    """What each of eight values on an even grid adds to their polynomial, at a place counted from their centre."""
+    powers = [1.0 if k == 0 else offset**k for k in range(_POINTS)]
+    return [sum(float(row[k]) * power for row, power in zip(_monomials(), powers, strict=True)) for k in range(_POINTS)]
 
 
 def _along(xp: Any, rows: Any, index: Any) -> Any:
@@ -375,6 +403,16 @@ def _late_times(xp: Any, table: _Table, knots: Any, risen: Any) -> Any:
     return last + (risen - math.exp(table.log_levels[-1])) * pace
 
 
+def _place_within(xp: Any, coefficients: Any, left: Any, ends: tuple[Any, Any], sought: Any) -> Any:
+    """Where a local polynomial takes a value, between a knot at `left` and the next."""
+    bottom, top = ends
+    place = left + (sought - bottom) / (top - bottom)
+    for _ in range(6):  # from a chord, on a monotone polynomial: quadratic convergence to rounding
+        value, slope = _horner(coefficients, place)
+        place = xp.clip(place - (value - sought) / slope, left, left + 1)
+    return place
+
+
 def _levels_at(xp: Any, table: _Table, knots: Any, log_time: Any) -> Any:
     """P at given ln t: the cell by bisection, the place within it by Newton's method on the local polynomial."""
     shape = xp.broadcast_shapes(log_time.shape, knots.shape[:-1])
@@ -391,10 +429,7 @@ def _levels_at(xp: Any, table: _Table, knots: Any, log_time: Any) -> Any:
     coefficients = _coefficients(xp, rows, first)
     left = xp.asarray(low - first, dtype=sought.dtype) - _CENTRE
     bottom, top = _along(xp, rows, low), _along(xp, rows, low + 1)
-    place = left + (sought - bottom) / (top - bottom)
-    for _ in range(6):  # from a chord, on a monotone polynomial: quadratic convergence to rounding
-        value, slope = _horner(coefficients, place)
-        place = xp.clip(place - (value - sought) / slope, left, left + 1)
+    place = _place_within(xp, coefficients, left, (bottom, top), sought)
     spacing = table.log_levels[1] - table.log_levels[0]
     inside = xp.exp(table.log_levels[0] + spacing * (xp.asarray(first, dtype=sought.dtype) + _CENTRE + place))
     early = xp.exp(table.log_levels[0] + log_time - knots[..., 0])

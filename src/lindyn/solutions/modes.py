@@ -169,6 +169,36 @@ def mode_time(singular_value: Any, threshold: Any, level: Any, *, start: Any = N
     return or_nan(xp, positive & (tau >= 0) & between, found)
 
 
+def descent_step(grown: Any, fallen: Any, singular_value: Any, rate: Any, decay: Any = 0.0) -> tuple[Any, Any]:
+    """One step of gradient descent on a mode of an infinitely wide two-layer network, weight decay included.
+
+        (c + m) ← (c + m)(1 − ημ + ηg)²,    (c − m) ← (c − m)(1 − ημ − ηg)²,    c = √(m² + τ²), g = s − m:
+
+    the step V ← ((1 − ημ)I − ηS)V in the plane of the mode, in which VVᵀ has the eigenvalues c ± m. *Follows* from
+    (1.2), (2.2); under decay c² − m² = τ² falls with V, as in (2.8).
+
+    Args:
+        grown: c + m before the step; τ at a zero start.
+        fallen: c − m before the step; τ at a zero start.
+        singular_value: s of the target.
+        rate: η, flow time of the step.
+        decay: μ of both layers.
+
+    Returns:
+        c + m and c − m after the step.
+
+    References:
+        theory (1.2), (2.2), (2.8).
+
+    Examples:
+        >>> grown, fallen = descent_step(2.0, 2.0, 5.0, 0.01)
+        >>> round(0.5 * (grown - fallen), 9)  # 2ητs: lazy at first
+        0.2
+    """
+    move, keep = rate * (singular_value - 0.5 * (grown - fallen)), 1 - rate * decay
+    return grown * (keep + move) ** 2, fallen * (keep - move) ** 2
+
+
 class ModeTimes(NamedTuple):
     """Flow times at which each mode crosses τ, reaches half and 0.9 of its singular value (NaN: never).
 
