@@ -121,7 +121,7 @@ class GradientDescent(Method):
         with_options = ", ".join(f"{name} {getattr(self, name):g}" for name in options)
         info = problem.info(
             f"{self.order} gradient descent" + (f" with {with_options}" if options else ""),
-            f", exact on the reduced factor (1.3) of {', '.join(map(str, network.reduced_widths))} columns",
+            f", exact on {network.held}",
             network.nbytes * (2 if self.momentum else 1),
             learning_rate=rate.value,
             stability_bound=rate.bound,

@@ -10,6 +10,7 @@ from .pair_modes import FactorModes as FactorModes
 from .pair_modes import factor_modes as factor_modes
 from .pair_modes import imbalance_drift as imbalance_drift
 from .pair_modes import share_outside_rows as share_outside_rows
+from .patch_relu import PatchReLU as PatchReLU
 from .starts import StartReport as StartReport
 from .starts import lora_weights as lora_weights
 from .starts import mixed_weights as mixed_weights

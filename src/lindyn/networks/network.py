@@ -169,6 +169,11 @@ class Network(Value, abc.ABC):
         return f"network of width {', '.join(f'{width:,}' for width in self.widths)}"
 
     @property
+    def held(self) -> str:
+        """What is held in the place of the network, for print-outs."""
+        return f"the reduced factor (1.3) of {', '.join(map(str, self.reduced_widths))} columns"
+
+    @property
     def cut_off_tolerance(self) -> float:
         """Error of A, relative to its size, that a cut-off of reachable directions may cause; 0 where there is none."""
         return 0.0

@@ -10,6 +10,8 @@ from .large_d import predict_cells as predict_cells
 from .regimes import Regime as Regime
 from .regimes import phase_of as phase_of
 from .regimes import regime as regime
+from .small_loss import SmallLossSplit as SmallLossSplit
+from .small_loss import small_loss_split as small_loss_split
 from .spectra import ModeSpectrum as ModeSpectrum
 from .spectra import SpikedSpectrum as SpikedSpectrum
 from .spectra import mean_signal_spectrum as mean_signal_spectrum

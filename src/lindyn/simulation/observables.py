@@ -19,6 +19,7 @@ from lindyn.simulation import kernel_observables as kernels
 from lindyn.support import checks
 from lindyn.support.labels import OF_STATES
 from lindyn.support.linalg import numerical_rank
+from lindyn.tasks.task import Measure
 
 if TYPE_CHECKING:
     from lindyn.simulation.trajectory import Trajectory
@@ -349,15 +350,30 @@ def _layer(number: int, dims: tuple[str, str]) -> Observable:
 Wanted = str | Observable | Callable[[State], Any]
 
 
-def resolve(wanted: Sequence[Wanted] | Wanted | None, *, has_truth: bool, depth: int | None) -> tuple[Observable, ...]:
+@cache
+def _measured(measure: Measure) -> Observable:
+    def function(s: State) -> Any:
+        return measure.function(s.task, s.matrix, s.matrix if s.start is None else s.start.matrix)
+
+    return Observable(measure.name, function, measure.dims, measure.description, measure.unit)
+
+
+def resolve(
+    wanted: Sequence[Wanted] | Wanted | None,
+    *,
+    has_truth: bool,
+    depth: int | None,
+    measures: Sequence[Measure] = (),
+) -> tuple[Observable, ...]:
     """Turn names, observables and plain functions into observables; None means errors and singular values.
 
     Args:
         wanted: names, observables, named functions, or one of them.
         has_truth: whether the task defines a test error.
         depth: number of layers that the run shows, None for a matrix alone.
+        measures: what the task can tell beside its errors.
     """
-    known = built_in(depth)
+    known = {**built_in(depth), **{measure.name: _measured(measure) for measure in measures}}
     if wanted is None:
         wanted = ["train_error", *(["test_error"] if has_truth else []), "singular_values"]
     if isinstance(wanted, str | Observable) or callable(wanted):

@@ -88,7 +88,7 @@ def simulate(
         chosen, problem = _choose(problem, method)
         with working_precision(problem.dtype):
             engine = chosen.prepare(problem)
-            wanted = resolve(observables, has_truth=task.has_truth, depth=engine.depth)
+            wanted = resolve(observables, has_truth=task.has_truth, depth=engine.depth, measures=type(task).measures)
             result = Run(engine, problem, (*wanted, *extra)).drive(progress)
         result = replace(result, origin=Origin(system, task, chosen, problem.times is not None))
         return result if steps_of_times is None else replace(result, step=steps_of_times[: len(result)])

@@ -121,7 +121,8 @@ class Trajectory:
         i = self.info
         steps = "" if np.isnan(self.step).any() else f", steps {self.step[0]:.0f} … {self.step[-1]:.0f}"
         lines = [
-            f"Trajectory of {i.dynamics} on {i.task} {i.shape}, threshold {i.threshold:.5g}",
+            f"Trajectory of {i.dynamics} on {i.task} {i.shape}"
+            + ("" if np.isnan(i.threshold) else f", threshold {i.threshold:.5g}"),
             f"  start       {i.law}",
             f"  method      {i.method}: {i.why}",
             f"  records     {len(self)}, time {self.time[0]:.4g} … {self.time[-1]:.4g}{steps}",

@@ -1,7 +1,9 @@
 from .completion import Completion as Completion
 from .custom import CustomCost as CustomCost
 from .regression import Regression as Regression
+from .signal_noise import SignalNoise as SignalNoise
 from .skills import Skills as Skills
 from .spiked import SpikedMatrix as SpikedMatrix
+from .task import Measure as Measure
 from .task import Quadratic as Quadratic
 from .task import Task as Task

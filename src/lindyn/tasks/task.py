@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -54,12 +54,31 @@ class Quadratic(NamedTuple):
     curvature: float
 
 
+class Measure(NamedTuple):
+    """A quantity that a task alone can tell of a state; `simulate` records it by its name.
+
+    Attributes:
+        name: for `observables=[…]`.
+        function: from (task, matrix, matrix at time 0) to an array of fixed shape, inside JAX.
+        dims: names of that array's dimensions.
+        description: one line.
+        unit: "1" if dimensionless.
+    """
+
+    name: str
+    function: Callable[[Any, Any, Any], Any]
+    dims: tuple[str, ...] = ()
+    description: str = ""
+    unit: str = "1"
+
+
 class Task(Value, eqx.Module):
     """A cost of a matrix A of shape (d_out, d_in). Its methods take NumPy arrays and trace under JAX.
 
-    Tasks are values: equal where their data are.
+    Tasks are values: equal where their data are. `measures` are observables of its own, beside the errors.
     """
 
+    measures: ClassVar[tuple[Measure, ...]] = ()
     signal: eqx.AbstractVar[Float[AnyArray, "d_out d_in"] | None]
 
     @property
