@@ -120,6 +120,12 @@ def _linked(line):
     return re.sub(numbers, lambda m: rf":ref:`({m[1]}.{m[2]}) <eq-{m[1]}-{m[2]}>`", line)
 
 
+def end_of_examples(app, name, source):
+    """Drop the empty line that doctest needs after the last output of a block."""
+    del app, name
+    source[0] = source[0].replace("\n\n```\n", "\n```\n")
+
+
 def bring_mathjax(app):
     """Copy MathJax from node_modules, where `npm ci` has put it, into the static files."""
     source, target = HERE / "node_modules" / "mathjax" / "es5", Path(app.outdir) / "_static" / "mathjax"
@@ -139,5 +145,6 @@ def setup(app):
     """Write the API pages before reading, and connect what is above."""
     api_pages.write(HERE / "api")
     app.connect("autodoc-process-docstring", markdown_in_docstrings, priority=900)
+    app.connect("source-read", end_of_examples)
     app.connect("builder-inited", bring_mathjax)
     app.connect("builder-inited", write_explorer)
