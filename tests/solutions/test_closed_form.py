@@ -19,6 +19,7 @@ from helpers.reference import (
     textbook_mixed,
     worst,
 )
+from lindyn.solutions import mixed
 
 sizes = st.floats(1e-3, 1e3)
 
@@ -257,3 +258,17 @@ def test_single_precision(ratio):
     single = ld.solutions.MixedSolution(target.astype(np.float32), 2 * ratio, start.astype(np.float32))(times)
     assert single.dtype == np.float32
     assert worst(single, ld.solutions.MixedSolution(target, 2 * ratio, start)(times)) < 1e-5
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("ratio", [0.02, 1.0])
+def test_both_forms_of_the_riccati_solution_agree(ratio, shape, monkeypatch):
+    target, start = target_of(shape), 0.3 * np.random.default_rng(7).standard_normal(shape)
+    tau = ratio * float(np.linalg.norm(target, 2))
+    times = np.array([0.0, 0.02, 0.2, 1.0, 5.0]) / tau
+    half_angle = ld.solutions.MixedSolution(target, tau, start)
+    monkeypatch.setattr(mixed, "_ROUNDING", 0)
+    hermitised = ld.solutions.MixedSolution(target, tau, start)
+    assert half_angle.nbytes < hermitised.nbytes / 2  # they are two forms
+    # rounding costs ‖T‖/τ = 50 units at the most
+    assert worst(half_angle(times), hermitised(times)) < 2e-13

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 EXAMPLES = ("lindyn demo", "lindyn demo --dim 100 --out small")
 
 PUBLISHED_STEPS = (0, 10, 20, 25, 50, 75, 100)
-_BETWEEN = 2  # steps between records: each costs a closed form and two decompositions, several times a step
+# A record costs a closed form and two decompositions, several times a step: close where the curves turn, then far.
+_TURNING = 30
+_CLOSE, _FAR = 2, 5  # steps between records
 
 
 def demo(
@@ -57,7 +59,8 @@ def demo(
     task = SpikedMatrix(dim=checks.integer("dim", dim, at_least=1), rank=rank, key=key, dtype=precision)
     net = TwoLayer.exponents(dim, -1.85, 2.25, key=key, dtype=precision)
     settings = GradientDescent(learning_rate="figure1", steps=steps, order="sequential")
-    marks = sorted({*range(0, settings.steps + 1, _BETWEEN), *(k for k in PUBLISHED_STEPS if k <= steps), steps})
+    spaced = {*range(0, _TURNING, _CLOSE), *range(_TURNING, settings.steps, _FAR)}
+    marks = sorted({k for k in spaced.union(PUBLISHED_STEPS) if k < settings.steps} | {settings.steps})
     descent = simulate(net, task, settings, save_every=marks)
     mixed = Mixed.matching(net)
     if euler:

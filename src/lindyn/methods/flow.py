@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,7 +20,7 @@ from lindyn.support.memory import require_memory
 from lindyn.support.programs import on_device, run_compiled
 from lindyn.support.provenance import Provenance
 
-_SOLVERS = {"dopri8": diffrax.Dopri8, "tsit5": diffrax.Tsit5, "kvaerno5": diffrax.Kvaerno5}
+_SOLVERS = {"dopri8": "Dopri8", "tsit5": "Tsit5", "kvaerno5": "Kvaerno5"}  # names in diffrax
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -167,9 +166,11 @@ def _show_layers(layers: Any) -> Snapshot:
 def _integrate(
     field: Any, state: Any, arguments: Any, t0: Any, t1: Any, rtol: Any, atol: Any, solver: str, max_steps: int
 ) -> tuple[Any, Any]:
+    import diffrax  # a quarter of a second, for nothing where another method runs
+
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(field),
-        _SOLVERS[solver](),
+        getattr(diffrax, _SOLVERS[solver])(),
         t0,
         t1,
         None,

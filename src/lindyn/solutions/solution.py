@@ -78,7 +78,7 @@ def riccati(
         lambda time: exact.at(curvature * time),
         "the matrix Riccati solution (3.1)",
         threshold=exact.threshold,
-        state_bytes=3 * sum(exact.start.shape) ** 2 * exact.start.dtype.itemsize,
+        state_bytes=exact.nbytes,
         sources=("fukumizu1998effect", "braun2022exact", "domine2024lazy"),
     )
 
