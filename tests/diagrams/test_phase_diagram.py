@@ -10,7 +10,9 @@ import lindyn as ld
 from lindyn import plots
 from lindyn.diagrams import DiagramSettings, compute, figure2, phase_diagram
 from lindyn.diagrams.stopping import begin, note
+from lindyn.networks import deep_laws
 from lindyn.networks.laws import exponents
+from lindyn.prediction import phase_of
 from lindyn.support.precision import working_precision
 from lindyn.support.randomness import stream
 
@@ -204,3 +206,27 @@ def test_figure_has_a_panel_for_each_quantity(diagram):
         plots.phase_panels(diagram, source="magic")
     with pytest.raises(ld.InvalidArgument, match="`seed`"):
         plots.phase_panels(diagram, seed=9)
+
+
+@pytest.mark.parametrize("depth", [2, 3])
+def test_phases_of_cells_are_those_of_the_law_of_each(depth):
+    grid = np.linspace(-3.2, -1.2, 9), np.linspace(0.1, 2.5, 5)
+    settings = DiagramSettings(shape=60, rank=3, depth=depth, variance_exponents=grid[0], width_exponents=grid[1])
+    found = settings.phases()
+    for i, width_exponent in enumerate(grid[1]):
+        for k, variance_exponent in enumerate(grid[0]):
+            width = max(1, round(60**width_exponent))
+            law = deep_laws.deep_standard((width,) * (depth - 1), 60**variance_exponent)
+            expected = phase_of(
+                law.threshold, settings.signal_spectrum(), width=width, start_variance=law.start_variance
+            )
+            assert found[i, k] == expected
+    assert len(np.unique(found)) > 3
+
+
+def test_phases_do_not_depend_on_the_unit_of_the_signal():
+    grid = {"shape": 60, "rank": 3, "width_exponents": np.linspace(0.1, 2.5, 5)}
+    plain = DiagramSettings(**grid, variance_exponents=np.linspace(-3.2, -1.2, 9))
+    # A* times c = d, and layers times √c: σ² and τ grow by c, n₀ and an entry's mean square by c²
+    other = DiagramSettings(**grid, variance_exponents=np.linspace(-2.2, -0.2, 9), scale=60.0)
+    np.testing.assert_array_equal(plain.phases(), other.phases())

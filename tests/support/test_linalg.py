@@ -77,3 +77,16 @@ def test_the_numerical_rank_is_that_of_numpy(dtype):
         matrix = (rng.standard_normal((5, rank)) @ rng.standard_normal((rank, 7))).astype(dtype)
         s = np.linalg.svd(matrix, compute_uv=False)
         assert linalg.numerical_rank(s, matrix.shape) == np.linalg.matrix_rank(matrix) == rank
+
+
+def test_ranks_are_those_of_the_norms_and_of_the_entropy_at_any_scale():
+    rng = np.random.default_rng(0)
+    for scale in (1e-150, 1.0, 1e150):  # whose squares are not finite, or zero, beyond 1e±154
+        a = scale * rng.standard_normal((3, 5, 4))
+        s = np.linalg.svd(a, compute_uv=False)
+        direct = np.linalg.norm(a / scale, axis=(1, 2)) ** 2 / np.linalg.norm(a / scale, 2, axis=(1, 2)) ** 2
+        np.testing.assert_allclose(linalg.stable_rank(s), direct, rtol=1e-12)
+        np.testing.assert_allclose(linalg.energy_rank(np.sum(s**2, axis=1), s[:, 0]), direct, rtol=1e-12)
+        entropy = scipy.stats.entropy(s, axis=1)
+        np.testing.assert_allclose(linalg.effective_rank(s), np.exp(entropy), rtol=1e-12)
+    assert linalg.stable_rank(np.zeros(2)) == linalg.effective_rank(np.zeros(2)) == 0

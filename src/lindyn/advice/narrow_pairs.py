@@ -15,7 +15,7 @@ import numpy as np
 
 from lindyn.prediction.spectra import SpikedSpectrum
 from lindyn.solutions.balanced import step
-from lindyn.support.linalg import bartlett
+from lindyn.support.linalg import bartlett, energy_rank
 from lindyn.support.randomness import stream
 
 _GROUPS, _GROUP_ROWS = 24, 400  # of the bulk: at most so many groups, and about so many rows in all
@@ -90,7 +90,7 @@ def narrow_curves(
         learned = np.sum(p * q, axis=2)
         test = (energy - 2 * learned @ rows.projections + power) / entries
         train = (x2 - 2 * learned @ x + power) / entries
-        stable = np.divide(power, top, out=np.zeros_like(power), where=top > 0)
+        stable = energy_rank(power, np.sqrt(top))
         found.append(
             (train.mean(), test.mean(), stable.mean(), learned[:, :detected].mean(0), *np.quantile(test, (0.1, 0.9)))
         )

@@ -333,14 +333,7 @@ def _phases(settings: DiagramSettings) -> dict[str, int]:
     """Return how many cells of the grid lie in each phase."""
     import numpy as np
 
-    from lindyn.prediction.regimes import phases_of
-
-    variance, width = settings.law(
-        np.asarray(settings.variance_exponents)[None, :], np.asarray(settings.width_exponents)[:, None]
-    )
-    variance, width = np.broadcast_arrays(variance, width)
-    found = phases_of(variance * width, settings.signal_spectrum(), width=width, start_variance=variance**2 * width)
-    names, counts = np.unique(found, return_counts=True)
+    names, counts = np.unique(settings.phases(), return_counts=True)
     return {str(name): int(count) for name, count in zip(names, counts, strict=True)}
 
 
@@ -362,7 +355,7 @@ def _best(diagram: xarray.Dataset, settings: DiagramSettings) -> dict[str, Any]:
             "width_exponent": gamma_w,
             "variance": float(variance),
             "width": int(width),
-            "threshold": float(variance * width),
+            "threshold": float(settings.threshold(variance, width)),
             "min_test_error": float(cell["min_test_error"]),
             "steps_to_min": float(cell["steps_to_min"]),
             "stable_rank": float(cell["stable_rank"]),

@@ -153,15 +153,13 @@ def _predicted(
     """Evaluate the large-d theory."""
     from lindyn.cli.run_summary import summary_of
     from lindyn.prediction import predict as run_prediction
-    from lindyn.prediction.deep_spectra import start_variance
     from lindyn.prediction.regimes import phase_of
     from lindyn.prediction.spectra import mean_signal_spectrum
 
     chosen = law if deep.depth == 2 else deep
     run = run_prediction(shape, chosen, singular_values=values, save_every=save_every, **signal, **training)
     modes: Any = values if values is not None else mean_signal_spectrum(shape, signal["rank"], scale=signal["scale"])
-    n0 = start_variance(deep.variances, deep.widths)
-    phase = phase_of(chosen.threshold, modes, width=law.width, start_variance=n0)
+    phase = phase_of(chosen.threshold, modes, width=law.width, start_variance=deep.start_variance)
     return run, summary_of(run, phase, float(run["stable_rank"][run["test_error"].argmin()]))
 
 

@@ -64,7 +64,6 @@ def regime(
     Modes are the singular values of what training sees: those given, those of --target, or where a signal of given
     rank shows in noise (and the upper edge of the noise bulk).
     """
-    from lindyn.prediction.deep_spectra import start_variance
     from lindyn.prediction.regimes import regime as split_modes
     from lindyn.support import checks
 
@@ -76,7 +75,7 @@ def regime(
     if threshold is None:
         law = o.law_of(shape or o.shape_of(dim, rows, columns), variance_exponent, width_exponent, variance, width)
         deep = o.deep_law_of(law, (1, 1), depth)
-        tau, w, n0 = deep.threshold, law.width, start_variance(deep.variances, deep.widths)
+        tau, w, n0 = deep.threshold, law.width, deep.start_variance
     else:
         tau, w, n0 = checks.number("threshold", threshold, above=0), None, None
     split = split_modes(tau, modes, depth=depth)

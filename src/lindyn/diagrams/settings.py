@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lindyn.prediction.estimation import estimate_spectrum
+from lindyn.prediction.regimes import phases_of
 from lindyn.prediction.spectra import SpikedSpectrum, mean_signal_spectrum
 from lindyn.solutions.deep_modes import DEEPEST
+from lindyn.solutions.thresholds import start_variance
 from lindyn.support import checks
 from lindyn.tasks.spiked import SpikedMatrix
 
@@ -225,7 +227,22 @@ class DiagramSettings:
 
     def start_variance(self, variance: np.ndarray, width: np.ndarray) -> np.ndarray:
         """Return n₀ = σ^{2L}w^{L−1} of cells, the variance of an entry of A(0); σ⁴w at two layers."""
-        return np.asarray(variance**self.depth * width ** (self.depth - 1))
+        return np.asarray(start_variance([variance] * self.depth, [width] * (self.depth - 1)))
+
+    def phases(self) -> np.ndarray:
+        """Return the phase of each cell, (widths, variances), as `lindyn.prediction.phase_of` has it.
+
+        "infinite noise" is n₀ ≥ 1 for a signal of unit entries: n₀ is measured in the mean square of those of A*.
+
+        Examples:
+            >>> DiagramSettings(shape=50, rank=2, variance_exponents=[-3.0, -1.6], width_exponents=[2.5]).phases()
+            array([['active', 'mixed']], dtype='<U18')
+        """
+        variance, width = np.broadcast_arrays(
+            *self.law(np.asarray(self.variance_exponents)[None, :], np.asarray(self.width_exponents)[:, None])
+        )
+        start = self.start_variance(variance, width) / self.unit
+        return phases_of(self.threshold(variance, width), self.signal_spectrum(), width=width, start_variance=start)
 
     @property
     def unit(self) -> float:

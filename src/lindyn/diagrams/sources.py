@@ -109,7 +109,7 @@ def _rates(
     top, size = float(signal[0]), float(np.linalg.norm(signal))
     if settings.depth != 2:
         return deep_published_rate(tau, top=top, size=size, bound=bound, depth=settings.depth), bound
-    return figure2_rate(variance * width, top=top, size=size, bound=bound), bound
+    return figure2_rate(tau, top=top, size=size, bound=bound), bound
 
 
 def _predicted(
@@ -240,7 +240,7 @@ def _quantities(source: str, outcome: Outcome, tau: float, rate: float, *, compa
     s = np.linalg.svd(best, compute_uv=False)
     return {
         **_of_watch(watch),
-        "stable_rank": stable_rank(s),
+        "stable_rank": float(stable_rank(s)),
         "active_modes": float((s > tau).sum()),
         "distance": outcome.distance if source == "descend" and compared else np.nan,
         "learning_rate": rate,

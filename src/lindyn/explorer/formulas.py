@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lindyn.explorer.translate import to_javascript
-from lindyn.prediction.spectra import mode_errors, noisy_top, outlier_of, start_residue
+from lindyn.prediction.spectra import mode_errors, outlier_of, rank_in_noise, start_residue
 from lindyn.solutions.modes import mode_curve
 from lindyn.solutions.step_sizes import figure2_rate, gaussian_gram, stability_limit
 from lindyn.solutions.thresholds import activity_of, wide_threshold
@@ -33,13 +33,6 @@ def _stability(variance: Any, width: Any, d_out: Any, d_in: Any, top: Any, tau: 
     return stability_limit(gaussian_gram(variance, width, d_in), gaussian_gram(variance, width, d_out), top, tau)
 
 
-def _stable_rank(power: Any, mode: Any, residue: Any, d_out: Any, d_in: Any) -> Any:
-    import jax.numpy as jnp
-
-    top = noisy_top(mode, residue, (d_out, d_in))
-    return jnp.where(top > 0, (power + d_out * d_in * residue) / jnp.where(top > 0, top, 1.0) ** 2, 0.0)
-
-
 def _published(tau: Any, top: Any, size: Any, bound: Any) -> Any:
     return figure2_rate(tau, top=top, size=size, bound=bound)
 
@@ -50,7 +43,10 @@ FORMULAS: dict[str, tuple[Callable[..., Any], str]] = {
     "bulk": (marchenko_pastur_node, "phi small large"),
     "error_terms": (_error_terms, "m x count projection"),
     "residue": (start_residue, "start tau t"),
-    "stable_rank": (_stable_rank, "power mode residue d_out d_in"),
+    "stable_rank": (
+        lambda power, mode, residue, d_out, d_in: rank_in_noise(power, mode, residue, (d_out, d_in)),
+        "power mode residue d_out d_in",
+    ),
     "threshold": (lambda variance, width: wide_threshold(variance, variance, width), "variance width"),
     "stability": (_stability, "variance width d_out d_in top tau"),
     "published": (

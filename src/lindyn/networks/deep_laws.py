@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from lindyn.networks.laws import Parametrization
 from lindyn.solutions.deep_modes import deep_threshold
+from lindyn.solutions.thresholds import start_variance
 from lindyn.support import checks
 
 Widths = tuple[int, ...]
@@ -64,8 +65,22 @@ class DeepParametrization:
     @property
     def threshold(self) -> float:
         """τ of the plain form: singular values below it are lazy, above it active."""
-        plain = [u**2 * v for u, v in zip(self.units, self.variances, strict=True)]
-        return deep_threshold(plain, self.widths)
+        return deep_threshold(self.plain_variances, self.widths)
+
+    @property
+    def plain_variances(self) -> tuple[float, ...]:
+        """u_l²σ_l²: variance of an entry of each layer of the plain form."""
+        return tuple(u**2 * v for u, v in zip(self.units, self.variances, strict=True))
+
+    @property
+    def start_variance(self) -> float:
+        """n₀ = Π_l u_l²σ_l² Π_l w_l, the variance of an entry of A(0).
+
+        Examples:
+            >>> round(deep_standard((10, 10), 0.1).start_variance, 12)
+            0.1
+        """
+        return float(start_variance(self.plain_variances, self.widths))
 
     def two_layers(self) -> Parametrization:
         """Return the same law as `TwoLayer` takes it, where there are two layers."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lindyn.networks.lora import kaiming_variance
+from lindyn.solutions.thresholds import narrow_threshold, start_variance, wide_threshold
 from lindyn.support import checks
 
 _WIDEST = 1e300  # beyond, products with it are no longer numbers
@@ -91,7 +92,7 @@ class Parametrization:
         This is the τ = σ²w of the paper's formula at any width. The flow of a narrow network has another threshold,
         `threshold_on`.
         """
-        return 0.5 * self.width * sum(self.plain_variances)
+        return float(wide_threshold(*self.plain_variances, self.width))
 
     def threshold_on(self, shape: int | tuple[int, int]) -> float:
         """Return τ that the flow of a network of this law and a given shape has: narrow pairs have their own.
@@ -112,8 +113,7 @@ class Parametrization:
         d_out, d_in = checks.matrix_shape("shape", shape)
         if self.width >= d_in + d_out:
             return self.threshold
-        first, second = self.plain_variances
-        return 0.5 * abs(first * d_in - second * d_out)
+        return float(narrow_threshold(*self.plain_variances, d_in, d_out))
 
     @property
     def start_variance(self) -> float:
@@ -123,7 +123,7 @@ class Parametrization:
             >>> standard(width=100, variance=0.01).start_variance
             0.01
         """
-        return math.prod(self.plain_variances) * self.width
+        return float(start_variance(self.plain_variances, (self.width,)))
 
     def feature_learning(self, singular_value: float) -> float:
         """Return the strength s/√(s² + τ²) of feature learning on a mode of size s: 0 lazy, 1 active.

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from lindyn.support import checks
-from lindyn.support.linalg import stable_rank
+from lindyn.support.linalg import effective_rank, stable_rank
 from lindyn.support.values import Value
 
 _LARGEST_ENTRY = 1e40  # of a factor: products of four are formed, with scales up to 1e50
@@ -62,14 +62,12 @@ class FactorModes(Value):
     @property
     def stable_rank(self) -> float:
         """‖A‖_F²/‖A‖_op², 0 for A = 0."""
-        return stable_rank(self.singular_values)
+        return float(stable_rank(self.singular_values))
 
     @property
     def effective_rank(self) -> float:
         """exp of the entropy of m_k/Σm, 0 for A = 0."""
-        m = self.singular_values[self.singular_values > 0]
-        p = m / m.sum() if m.size else m
-        return float(np.exp(-np.sum(p * np.log(p)))) if m.size else 0.0
+        return float(effective_rank(self.singular_values))
 
 
 def pair_threshold(imbalance: Float[np.ndarray, " r"], modes: int) -> float:

@@ -21,7 +21,7 @@ from lindyn.networks.deep_laws import (
     deep_standard,
 )
 from lindyn.networks.laws import Parametrization
-from lindyn.prediction.spectra import ModeSpectrum, noisy_top
+from lindyn.prediction.spectra import ModeSpectrum, rank_in_noise
 from lindyn.solutions.deep_modes import deep_mode_curve
 from lindyn.support import checks
 from lindyn.support.namespaces import arrays
@@ -61,17 +61,6 @@ def at_depth(law: Parametrization, shape: tuple[int, int], depth: int) -> DeepPa
             "pass a law of `lindyn.networks.deep_laws`",
         )
     return deep_standard(widths, law.variance_in)
-
-
-def start_variance(variances: Any, widths: Any) -> float:
-    """Return n₀ = Π_l σ_l² Π_l w_l, the variance of an entry of A(0); σ⁴w at two layers.
-
-    Examples:
-        >>> round(start_variance([0.1, 0.1, 0.1], [10, 10]), 12)
-        0.1
-    """
-    with np.errstate(over="ignore", under="ignore"):
-        return float(np.exp(np.sum(np.log(variances)) + np.sum(np.log(np.asarray(widths, dtype=np.float64)))))
 
 
 def deep_stability_limit(tau: Any, width: Any, top: Any, shape: tuple[Any, Any], depth: Any) -> Float[Any, "..."]:
@@ -126,13 +115,8 @@ def deep_errors(modes: ModeSpectrum, depth: int, tau: Any, times: Any, n0: Any) 
     learned = deep_mode_curve(modes.values, tau[..., None], times[..., None], depth)
     with np.errstate(under="ignore", over="ignore"):
         residue = deep_residue(n0, tau, times, depth)
-    entries = float(modes.shape[0]) * modes.shape[1]
-    train = (modes.values - learned) ** 2 @ modes.counts / entries
-    power = learned**2 @ modes.counts
-    test = (modes.energy - 2 * learned @ modes.projections + power) / entries
-    top = noisy_top(deep_mode_curve(modes.top, tau, times, depth), residue, modes.shape)
-    safe = np.where(top > 0, top, 1.0)
-    stable = np.where(top > 0, (power + entries * residue) / safe**2, 0.0)
+    train, test, power = modes.errors_of(learned, float(modes.shape[0]) * modes.shape[1])
+    stable = rank_in_noise(power, deep_mode_curve(modes.top, tau, times, depth), residue, modes.shape)
     return DeepErrors(train + residue, test + residue, stable)
 
 

@@ -27,6 +27,7 @@ from lindyn.solutions.integrated import FactorFlow
 from lindyn.solutions.mixed import MixedSolution
 from lindyn.support import checks
 from lindyn.support.labels import OF_STATES
+from lindyn.support.linalg import stable_rank
 from lindyn.support.provenance import Provenance
 from lindyn.support.randomness import Seed, stream
 from lindyn.tasks.spiked import SpikedMatrix
@@ -168,12 +169,10 @@ def predict_factors(
     values = np.array([[record[0] for record in run] for run in runs])
     losses = np.array([[record[1] for record in run] for run in runs])
     thresholds = np.abs([[record[2] for record in run] for run in runs])
-    squares = np.sum(values**2, axis=2)
-    top = np.max(values, axis=2) ** 2
     data = {
         "singular_values": values.mean(0),
         "train_error": losses.mean(0) / math.prod(net.shape),
-        "stable_rank": np.divide(squares, top, out=np.zeros_like(squares), where=top > 0).mean(0),
+        "stable_rank": stable_rank(values).mean(0),
         "threshold": thresholds.mean(0),
     }
     if statistical:

@@ -17,10 +17,9 @@ from lindyn.prediction.deep_spectra import (
     deep_notes,
     deep_stability_limit,
     deep_validity,
-    start_variance,
 )
 from lindyn.prediction.losses import no_scale
-from lindyn.prediction.spectra import ModeSpectrum, SpikedSpectrum, mean_signal_spectrum, noisy_top
+from lindyn.prediction.spectra import ModeSpectrum, SpikedSpectrum, mean_signal_spectrum, rank_in_noise
 from lindyn.prediction.validity import (
     MOST_STEPS,
     SMALL_STEPS,
@@ -37,6 +36,7 @@ from lindyn.prediction.validity import (
 from lindyn.simulation.trajectory import Trajectory, Variable
 from lindyn.solutions.deep_modes import checked_depth, deep_mode_curve, deep_published_rate
 from lindyn.solutions.step_sizes import StabilityWarning, figure2_rate, gaussian_gram, published_rate, stability_limit
+from lindyn.solutions.thresholds import start_variance
 from lindyn.support import checks
 from lindyn.support.labels import OF_STATES
 from lindyn.support.provenance import Provenance
@@ -190,10 +190,12 @@ def _curves(spectrum: SpikedSpectrum, setting: Setting, steps: np.ndarray) -> tu
         return {**curves, "run": run, "steps_error": np.abs(run.test_error - curves["test_error"])}, "mode curve (3.2)"
     run = descend(modes, setting, steps)
     with np.errstate(over="ignore", invalid="ignore"):  # cut off where descent diverges
-        power = run.learned**2 @ modes.counts + float(np.prod(modes.shape, dtype=float)) * run.residue
-        top = noisy_top(run.learned[:, np.argmax(modes.values)], run.residue, modes.shape)
-        curves |= {"train_error": run.train_error, "test_error": run.test_error, "stable_rank": power / top**2}
-        curves["signal_modes"] = _at_outliers(spectrum, setting, steps)
+        power = run.learned**2 @ modes.counts
+        top = _alone(np.array([modes.top]), spectrum, setting, steps)[:, 0]
+        curves |= {"train_error": run.train_error, "test_error": run.test_error}
+        curves["stable_rank"] = rank_in_noise(power, top, run.residue, modes.shape)
+        shown = np.where(spectrum.overlaps > 0, spectrum.outliers, 0.0)
+        curves["signal_modes"] = _alone(shown, spectrum, setting, steps)
     return {
         **curves,
         "run": run,
@@ -210,9 +212,9 @@ def _decay_of(mu: float, rate: float, clock: float) -> float:
     return mu / clock
 
 
-def _at_outliers(spectrum: SpikedSpectrum, setting: Setting, steps: np.ndarray) -> np.ndarray:
-    shown = np.where(spectrum.overlaps > 0, spectrum.outliers, 0.0)
-    alone = ModeSpectrum(spectrum.shape, shown, np.ones(shown.size), shown, 0.0, float(shown[0]))
+def _alone(values: np.ndarray, spectrum: SpikedSpectrum, setting: Setting, steps: np.ndarray) -> np.ndarray:
+    """Return what modes of given singular values have learned, (records, modes)."""
+    alone = ModeSpectrum(spectrum.shape, values, np.ones(values.size), values, 0.0, float(values[0]))
     return descend(alone, setting, steps).learned
 
 
@@ -265,7 +267,7 @@ def _predict_deep(
     else:
         rate, why = checks.number("learning_rate", learning_rate, above=0), "given"
     times = rate * law.clock * steps
-    n0 = start_variance([u**2 * v for u, v in zip(law.units, law.variances, strict=True)], law.widths)
+    n0 = law.start_variance
     errors = deep_errors(spectrum.modes, depth, tau, times, n0)
     shows = (spectrum.overlaps > 0).astype(float)
     learned = deep_mode_curve(spectrum.outliers, tau, times[:, None], depth) * shows
@@ -363,7 +365,7 @@ def predict_cells(
         rate = np.full(tau.shape, 1 / (5 * top))
     else:
         rate = np.full(tau.shape, checks.number("learning_rate", learning_rate, above=0))
-    n0 = variance**2 * width
+    n0 = start_variance((variance, variance), (width,))
     curves = spectrum.curves(tau, rate * steps, start_variance=n0)
     curves["error_estimate"] = cells_error(spectrum, tau, rate, steps, n0, width, rate / bound)
     names = ("train_error", "test_error", "error_estimate", "stable_rank")

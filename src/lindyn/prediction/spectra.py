@@ -18,6 +18,7 @@ import numpy as np
 from lindyn.prediction.equivalent import deterministic_equivalent
 from lindyn.solutions.modes import mode_curve
 from lindyn.support import checks, linalg
+from lindyn.support.linalg import energy_rank
 from lindyn.support.namespaces import arrays, demand
 
 if TYPE_CHECKING:
@@ -278,9 +279,7 @@ class ModeSpectrum:
         residue = start_residue(n0, tau, t)[:, 0]
         entries = float(self.shape[0]) * self.shape[1]
         train, test, power = mode_errors(learned, values, counts, projections, self.energy, entries)
-        top = noisy_top(mode_curve(self.top, tau, t)[:, 0], residue, self.shape)
-        size = power + entries * residue
-        stable = xp.where(top > 0, xp.maximum(size / xp.where(top > 0, top, 1.0) ** 2, 1.0), 0.0)
+        stable = rank_in_noise(power, mode_curve(self.top, tau, t)[:, 0], residue, self.shape)
         return train + residue, test + residue, stable
 
 
@@ -316,6 +315,27 @@ def noisy_top(mode: Any, residue: Any, shape: tuple[Any, Any]) -> Any:
     safe = xp.where(above, m, 1.0)
     outlier = xp.sqrt((safe**2 + left * d_out) * (safe**2 + left * d_in)) / safe
     return xp.where(above, outlier, xp.maximum(spread * (xp.sqrt(d_out) + xp.sqrt(d_in)), m))
+
+
+def rank_in_noise(power: Any, mode: Any, residue: Any, shape: tuple[Any, Any]) -> Any:
+    """Return the stable rank of learned modes plus independent noise: (Σm² + Dr)/s₁², 1 at least, 0 for zero.
+
+    Args:
+        power: Σm² of the learned modes.
+        mode: the largest of them.
+        residue: r, variance of an entry of the noise.
+        shape: (d_out, d_in); D = d_out d_in, and s₁ as in `noisy_top`, which holds for large d.
+
+    References:
+        theory section 5.
+
+    Examples:
+        >>> float(rank_in_noise(8.0, 2.0, 0.0, (10, 10)))
+        2.0
+    """
+    xp, (size, m, left, d_out, d_in) = arrays(power, mode, residue, *shape)
+    stable = energy_rank(size + d_out * d_in * left, noisy_top(m, left, (d_out, d_in)))
+    return xp.where(stable > 0, xp.maximum(stable, 1.0), 0.0)
 
 
 def mode_errors(

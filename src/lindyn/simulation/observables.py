@@ -16,9 +16,10 @@ from jaxtyping import Array, Float
 
 from lindyn.methods.engine import KernelTerms
 from lindyn.simulation import kernel_observables as kernels
+from lindyn.solutions.thresholds import activity_of
 from lindyn.support import checks
 from lindyn.support.labels import OF_STATES
-from lindyn.support.linalg import numerical_rank
+from lindyn.support.linalg import effective_rank, numerical_rank, stable_rank
 from lindyn.tasks.task import Measure
 
 if TYPE_CHECKING:
@@ -125,23 +126,8 @@ class Observable:
     align: Callable[[float], Any] | None = None
 
 
-def _stable_rank(s: State) -> Any:
-    top = s.singular_values[0] ** 2
-    return jnp.where(top > 0, jnp.sum(s.matrix**2) / jnp.where(top > 0, top, 1), 0)
-
-
-def _effective_rank(s: State) -> Any:
-    values = s.singular_values
-    total = jnp.sum(values)
-    p = values / jnp.where(total > 0, total, 1)
-    entropy = -jnp.sum(jnp.where(p > 0, p * jnp.log(jnp.where(p > 0, p, 1)), 0))
-    return jnp.where(total > 0, jnp.exp(entropy), 0)
-
-
 def _activity(s: State) -> Any:
-    values = s.singular_values
-    total = jnp.hypot(values, s.threshold)
-    return jnp.where(total > 0, values / jnp.where(total > 0, total, 1), 0)
+    return activity_of(s.singular_values, s.threshold)
 
 
 def _neighbours(layers: tuple[Any, ...]) -> list[tuple[Any, Any]]:
@@ -302,8 +288,8 @@ BUILT_IN: dict[str, Observable] = {
         _labelled("test_error", lambda s: s.task.test_error(s.matrix)),
         _labelled("cost", lambda s: s.task.cost(s.matrix)),
         singular_values(),
-        _labelled("stable_rank", _stable_rank),
-        _labelled("effective_rank", _effective_rank),
+        _labelled("stable_rank", lambda s: stable_rank(s.singular_values)),
+        _labelled("effective_rank", lambda s: effective_rank(s.singular_values)),
         _labelled("activity", _activity, ("mode",)),
         _labelled("balancedness", _balancedness, needs_network=True),
         _labelled("imbalance_drift", _imbalance_drift, needs_network=True),

@@ -22,4 +22,5 @@ from .step_sizes import stability_limit as stability_limit
 from .step_sizes import unstable_above as unstable_above
 from .thresholds import mode_threshold as mode_threshold
 from .thresholds import narrow_threshold as narrow_threshold
+from .thresholds import start_variance as start_variance
 from .thresholds import wide_threshold as wide_threshold

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lindyn.support.namespaces import arrays
@@ -27,6 +28,27 @@ def wide_threshold(variance_in: Any, variance_out: Any, width: Any) -> Float[Any
     """
     _, (first, second, w) = arrays(variance_in, variance_out, width)
     return 0.5 * w * (first + second)
+
+
+def start_variance(variances: Sequence[Any], widths: Sequence[Any]) -> Float[Any, "..."]:
+    """Return n₀ = Π_l σ_l² Π_l w_l, the variance of an entry of A(0): σ⁴w for two layers of one variance.
+
+    Args:
+        variances: σ_l² of an entry of W_l, input side first; each a number or an array.
+        widths: w_l, one fewer.
+
+    References:
+        theory section 4, (7.4).
+
+    Examples:
+        >>> float(start_variance([0.1, 0.1], [100])), round(float(start_variance([0.1, 0.1, 0.1], [10, 10])), 12)
+        (1.0, 0.1)
+    """
+    _, (found, *rest) = arrays(*variances, *widths)
+    later, hidden = rest[: len(variances) - 1], rest[len(variances) - 1 :]
+    for variance, width in zip(later, hidden, strict=True):
+        found = (found * width) * variance  # in turn, so that the product of all widths is never formed
+    return found
 
 
 def narrow_threshold(variance_in: Any, variance_out: Any, d_in: Any, d_out: Any) -> Float[Any, "..."]:

@@ -97,15 +97,56 @@ def bartlett(
     return lower
 
 
-def stable_rank(singular_values: Float[np.ndarray, " k"]) -> float:
-    """Return Σs²/s₁² = ‖A‖_F²/‖A‖_op² from the singular values, largest first: 0 for a matrix of zero.
+def energy_rank(energy: Any, top: Any) -> Any:
+    """Return the stable rank ‖A‖_F²/‖A‖_op², 0 for a matrix of zero, for NumPy and JAX alike.
+
+    Args:
+        energy: ‖A‖_F² = Σs².
+        top: ‖A‖_op = s₁, of the same shape.
 
     Examples:
-        >>> stable_rank(np.array([2.0, 2.0, 1.0])), stable_rank(np.zeros(3))
-        (2.25, 0.0)
+        >>> energy_rank([9.0, 0.0], [2.0, 0.0]).tolist()
+        [2.25, 0.0]
     """
-    s = np.asarray(singular_values, np.float64)
-    return float(np.sum((s / s[0]) ** 2)) if s.size and s[0] > 0 else 0.0
+    xp, (power, s) = arrays(energy, top)
+    safe = xp.where(s > 0, s, 1.0)
+    return xp.where(s > 0, power / safe / safe, 0.0)
+
+
+def stable_rank(singular_values: Any) -> Any:
+    """Return Σs²/s₁² over the last axis, 0 where all vanish, for NumPy and JAX alike.
+
+    Args:
+        singular_values: s ≥ 0 in any order, (..., k), k ≥ 1.
+
+    Examples:
+        >>> stable_rank([[2.0, 2.0, 1.0], [0.0, 0.0, 0.0]]).tolist()
+        [2.25, 0.0]
+    """
+    xp, (s,) = arrays(singular_values)
+    top = xp.max(s, axis=-1)
+    shares = s / xp.where(top > 0, top, 1.0)[..., None]  # their squares neither overflow nor vanish
+    return xp.sum(shares**2, axis=-1)
+
+
+def effective_rank(singular_values: Any) -> Any:
+    """Return exp H, H the entropy of s_k/Σs over the last axis, 0 where all vanish, for NumPy and JAX alike.
+
+    Args:
+        singular_values: s ≥ 0 in any order, (..., k), k ≥ 1.
+
+    References:
+        Roy & Vetterli (2007), The effective rank.
+
+    Examples:
+        >>> effective_rank([[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]).tolist()
+        [2.0, 0.0]
+    """
+    xp, (s,) = arrays(singular_values)
+    total = xp.sum(s, axis=-1)
+    p = s / xp.where(total > 0, total, 1.0)[..., None]
+    entropy = -xp.sum(p * xp.log(xp.where(p > 0, p, 1.0)), axis=-1)
+    return xp.where(total > 0, xp.exp(entropy), 0.0)
 
 
 class Bulk(NamedTuple):
