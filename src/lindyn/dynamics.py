@@ -7,6 +7,7 @@ subclass that changes the motion inherits none of it. `Dynamics` sees to that by
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, Self
 
@@ -23,7 +24,7 @@ from lindyn.support.precision import working_precision
 from lindyn.support.programs import on_device, run_compiled
 from lindyn.support.randomness import stream
 from lindyn.support.values import Value
-from lindyn.tasks.task import Quadratic, Task
+from lindyn.tasks.task import Diagonal, Quadratic, Task
 
 __all__ = ["Balanced", "DeepBalanced", "Dynamics", "Lazy", "Mixed"]
 
@@ -156,6 +157,11 @@ class Dynamics(Value, eqx.Module):
         del matrix, threshold
         return None
 
+    def row_rates(self, norm: float) -> tuple[float, float] | None:
+        """Return c and d with drive = −(c + d aᵀa) G for a matrix of one row a of length `norm`; None if not known."""
+        del norm
+        return None
+
     def solution(self, task: Task) -> Solution | Reason:
         """Return the exact motion on a task, or the reason why there is none. Asked through `closed_form`."""
         del task
@@ -181,6 +187,12 @@ class Dynamics(Value, eqx.Module):
         """Return `grams` if they belong to this motion, else None."""
         return None if self._changed_since("grams") else self.grams(matrix, threshold)
 
+    def known_row_rates(self) -> Callable[[float], tuple[float, float]] | None:
+        """Return `row_rates` if they belong to this motion, else None."""
+        if self._changed_since("row_rates") or self.row_rates(1.0) is None:
+            return None
+        return self.row_rates  # type: ignore[return-value]  # known at one length, known at all
+
     def kernel_norms(self, target: Float[np.ndarray, "d_out d_in"]) -> tuple[float, float]:
         """Return the norm of the tangent kernel at the start and at a target, for the stability bound."""
         start = np.zeros(target.shape) if self.start is None else self.start
@@ -193,6 +205,13 @@ class Dynamics(Value, eqx.Module):
         if self.weight_decay:
             return Reason(f"weight_decay is {self.weight_decay:g}, which has no closed form here")
         return task.quadratic() or not_quadratic(task)
+
+    def _diagonal_of(self, task: Task) -> Diagonal | Reason:
+        """Return the cost of uncorrelated inputs for which there is an exponential approach, or why there is none."""
+        found = self._quadratic_of(task)
+        if isinstance(found, Reason) and not self.weight_decay:
+            return task.diagonal() or found
+        return found if isinstance(found, Reason) else Diagonal(found[0], np.full(found[0].shape[1], found[1]))
 
     def _origin(self, name: str) -> type:
         return next(kind for kind in type(self).__mro__ if name in vars(kind))
@@ -316,6 +335,11 @@ class Mixed(Dynamics):
         eye_in, eye_out = jnp.eye(d_in, dtype=u.dtype), jnp.eye(d_out, dtype=u.dtype)
         return (vt.T * excess) @ vt + tau * eye_in, (u * excess) @ u.T + tau * eye_out
 
+    def row_rates(self, norm: float) -> tuple[float, float]:
+        """Return r + τ and 1/(r + τ), r = √(‖a‖² + τ²): for a row the root is explicit (works 10.2)."""
+        total = math.hypot(norm, self.threshold) + self.threshold
+        return total, 1 / total if total > 0 else 0.0
+
     def solution(self, task: Task) -> Solution | Reason:
         """Return (3.1) on a quadratic cost without weight decay."""
         quadratic = self._quadratic_of(task)
@@ -365,13 +389,18 @@ class Lazy(Dynamics):
         d_out, d_in = matrix.shape
         return threshold * jnp.eye(d_in, dtype=matrix.dtype), threshold * jnp.eye(d_out, dtype=matrix.dtype)
 
+    def row_rates(self, norm: float) -> tuple[float, float]:
+        """Return 2τ and 0."""
+        del norm
+        return 2 * self.threshold, 0.0
+
     def solution(self, task: Task) -> Solution | Reason:
-        """Return A(t) = T + e^{−2τκt}(A(0) − T), on (κ/2)‖A − T‖_F²."""
-        quadratic = self._quadratic_of(task)
+        """Return A_ik(t) = T_ik + e^{−2τλ_k t}(A_ik(0) − T_ik), on ½ Σ_k λ_k Σ_i (A_ik − T_ik)²."""
+        quadratic = self._diagonal_of(task)
         if isinstance(quadratic, Reason):
             return quadratic
-        target, curvature = quadratic
-        gap, rate = start_of(self, task) - target, 2 * self.threshold * curvature
+        target, curvatures = quadratic
+        gap, rate = start_of(self, task) - target, 2 * self.threshold * curvatures
         return Solution(
             target + gap,
             lambda time: target + np.exp(-rate * time).astype(gap.dtype) * gap,
@@ -426,6 +455,10 @@ class Balanced(Dynamics):
         """Return √(AᵀA) and √(AAᵀ)."""
         u, vt, excess, _ = _halves(matrix, jnp.zeros_like(threshold))
         return (vt.T * excess) @ vt, (u * excess) @ u.T
+
+    def row_rates(self, norm: float) -> tuple[float, float]:
+        """Return ‖a‖ and 1/‖a‖."""
+        return norm, 1 / norm if norm > 0 else 0.0
 
     def solution(self, task: Task) -> Solution | Reason:
         """Return (3.1) at τ = 0."""

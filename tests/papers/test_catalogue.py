@@ -15,6 +15,20 @@ from lindyn.support.citations import cite
 
 # for each paper and claim a setting that must make its check fail; claims without one are bounds of mathematics
 PERTURBED = {
+    "bordelon2024": {
+        "R9-1-lazy": {"lazy": 0.01, "sources": (0.5,)},
+        "R9-1-rich": {"rich": 1e6, "sources": (0.5,)},
+        "R9-1-border": {"border": 0.8, "capacities": (2.0,)},
+        "R9-2-before": {"crossing": 0.01},
+        "R9-2-after": {"crossing": 1e6},
+        "R9-2-clock": {"clock": 10.0},
+        "R9-3-layers": {"rate": 0.1},
+        "R9-3-floor": {"formula_size": 2.0},
+        "R9-3-power": {"cap": 2.0},
+        "R9-4-lazy": {"frontier_source": 1.5, "sizes": (16, 32, 64, 128)},
+        "R9-4-rich": {"frontier_source": 1.5, "sizes": (16, 32, 64, 128)},
+        "R9-5": {"easy": 1.2},
+    },
     "tu2024": {
         "threshold": {"threshold": 30.0},
         "threshold-lazy": {"threshold": 30.0},

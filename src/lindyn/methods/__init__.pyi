@@ -18,3 +18,4 @@ from .optimizer import Optimizer as Optimizer
 from .rates import StabilityWarning as StabilityWarning
 from .rates import published_learning_rate as published_learning_rate
 from .rates import stability_bound as stability_bound
+from .row_flow import RowFlow as RowFlow

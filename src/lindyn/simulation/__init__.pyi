@@ -4,6 +4,10 @@ from .observables import State as State
 from .observables import alignment as alignment
 from .observables import distance_to as distance_to
 from .observables import singular_values as singular_values
+from .scaling import ComputeFrontier as ComputeFrontier
+from .scaling import ScalingExponent as ScalingExponent
+from .scaling import compute_frontier as compute_frontier
+from .scaling import scaling_exponent as scaling_exponent
 from .simulation import replay as replay
 from .simulation import simulate as simulate
 from .trajectory import Comparison as Comparison

@@ -287,6 +287,7 @@ BUILT_IN: dict[str, Observable] = {
         _labelled("train_error", lambda s: s.task.train_error(s.matrix)),
         _labelled("test_error", lambda s: s.task.test_error(s.matrix)),
         _labelled("cost", lambda s: s.task.cost(s.matrix)),
+        _labelled("loss", lambda s: 2 * s.task.cost(s.matrix)),
         singular_values(),
         _labelled("stable_rank", lambda s: stable_rank(s.singular_values)),
         _labelled("effective_rank", lambda s: effective_rank(s.singular_values)),

@@ -15,6 +15,7 @@ from lindyn.methods.descent import GradientDescent
 from lindyn.methods.flow import Flow
 from lindyn.methods.method import Method, Problem, System
 from lindyn.methods.rates import StabilityWarning
+from lindyn.methods.row_flow import RowFlow, parts_of
 from lindyn.networks.network import Network
 from lindyn.simulation.cut_off import without_cut_off
 from lindyn.simulation.observables import Observable, Wanted, resolve
@@ -142,7 +143,10 @@ def _choose(problem: Problem, method: Any) -> tuple[Method, Problem]:
         return Flow(), replace(problem, chosen="chosen because times are given")
     answer = problem.closed_form
     if isinstance(answer, Reason):
-        return Flow(), replace(problem, chosen=f"chosen because there is no closed form ({answer})")
+        why = f"chosen because there is no closed form ({answer})"
+        if not isinstance(parts_of(problem), Reason):
+            return RowFlow(), replace(problem, chosen=f"{why} and the matrix is one row of uncorrelated inputs")
+        return Flow(), replace(problem, chosen=why)
     why = "chosen because the cost is ½‖A − T‖_F², for which this dynamics has a closed form"
     return ClosedForm(), replace(problem, chosen=why)
 

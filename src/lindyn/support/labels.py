@@ -31,6 +31,7 @@ OF_STATES: Mapping[str, Label] = {
     "test_error": Label("test error per entry", "target²"),
     "error_estimate": Label("how far the test error of one run can be from the prediction", "target²"),
     "cost": Label("cost C(A)", "target²"),
+    "loss": Label("squared error 2C(A), summed over outputs", "target²"),
     "distance": Label("squared distance per entry to a reference", "target²"),
     "singular_values": Label("singular values of A", "target"),
     "singular_values_std": Label("standard deviation over starts", "target"),

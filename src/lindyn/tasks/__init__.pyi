@@ -1,9 +1,12 @@
 from .completion import Completion as Completion
 from .custom import CustomCost as CustomCost
+from .diagonal_regression import DiagonalRegression as DiagonalRegression
+from .power_law import PowerLaw as PowerLaw
 from .regression import Regression as Regression
 from .signal_noise import SignalNoise as SignalNoise
 from .skills import Skills as Skills
 from .spiked import SpikedMatrix as SpikedMatrix
+from .task import Diagonal as Diagonal
 from .task import Measure as Measure
 from .task import Quadratic as Quadratic
 from .task import Task as Task

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from lindyn.solutions.modes import mode_curve, mode_time
 from lindyn.support import checks
 from lindyn.support.memory import require_memory
-from lindyn.tasks.task import AnyArray, Quadratic, Task, evaluates
+from lindyn.tasks.task import AnyArray, Diagonal, Quadratic, Task, evaluates
 
 
 class Skills(Task):
@@ -95,6 +95,10 @@ class Skills(Task):
         """Return the target where all frequencies are the same."""
         first = float(self.frequencies[0])
         return Quadratic(np.asarray(self.signal), first) if np.all(self.frequencies == first) else None
+
+    def diagonal(self) -> Diagonal:
+        """Return the target and the frequencies."""
+        return Diagonal(np.asarray(self.signal), np.asarray(self.frequencies))
 
     def curvature(self) -> float:
         """Return the largest frequency."""

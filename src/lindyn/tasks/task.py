@@ -72,6 +72,13 @@ class Measure(NamedTuple):
     unit: str = "1"
 
 
+class Diagonal(NamedTuple):
+    """A cost of the form ½ Σ_k λ_k Σ_i (A_ik − T_ik)² + constant: uncorrelated inputs, λ_k = curvatures."""
+
+    target: Float[np.ndarray, "d_out d_in"]
+    curvatures: Float[np.ndarray, " d_in"]
+
+
 class Task(Value, eqx.Module):
     """A cost of a matrix A of shape (d_out, d_in). Its methods take NumPy arrays and trace under JAX.
 
@@ -118,6 +125,14 @@ class Task(Value, eqx.Module):
     def quadratic(self) -> Quadratic | None:
         """Return the target if the cost is an isotropic quadratic, else None."""
         return None
+
+    def diagonal(self) -> Diagonal | None:
+        """Return the target and a curvature a column if the cost is a quadratic of uncorrelated inputs, else None."""
+        quadratic = self.quadratic()
+        if quadratic is None:
+            return None
+        target, curvature = quadratic
+        return Diagonal(target, np.full(target.shape[1], curvature, target.dtype))
 
     def curvature(self) -> float:
         """Return the largest eigenvalue of the Hessian of C (an estimate at A = 0 for a custom cost)."""
