@@ -63,6 +63,7 @@ VALUES = {
         "singular-values": "60,40", "target": "{in}/target.npy",
         "spectrum": "sampled", "variance-range": "-2,-1", "width-range": "1,2", "variances": "1e-4,1e-2",
         "widths": "10,1000", "spacing": "linear", "points": "3", "depth": "3", "source": "spectral", "seed": "3",
+        "richness": "0.1,10", "learning-rates": "1e-3,1",
         "learning-rate": "0.002", "steps": "50", "dtype": "float64", "workers": "2", "dask": "tcp://127.0.0.1:1",
         "refine": "stable_rank", "level": "2", "cells": "12", "json": None, "out": "{tmp}/out",
     },
@@ -208,7 +209,7 @@ def stand_ins(model, monkeypatch):
     monkeypatch.setattr("lindyn.diagrams.refine", refine)
     monkeypatch.setattr("lindyn.diagrams.estimate", lambda _: SimpleNamespace(steps=0, seconds=0.0))
     figures = ("phase_panels", "refined_panel", "figure1", "singular_values", "errors", "mode_growth", "prediction",
-               "trade_off", "pair_modes", "save_figure")  # fmt: skip
+               "trade_off", "pair_modes", "richness_portrait", "save_figure")  # fmt: skip
     for name in figures:
         monkeypatch.setattr(f"lindyn.plots.{name}", lambda *_, **__: SimpleNamespace(figure=None, name="figure"))
 
@@ -216,15 +217,13 @@ def stand_ins(model, monkeypatch):
 def fake_diagram(settings, rng):
     import xarray as xr
 
-    dims = ("source", "seed", "width_exponent", "variance_exponent")
-    coords = {
-        "source": list(settings.sources), "seed": list(settings.seeds),
-        "width_exponent": list(settings.width_exponents), "variance_exponent": list(settings.variance_exponents),
-    }  # fmt: skip
-    shape = tuple(len(coords[dim]) for dim in dims)
-    names = ("min_test_error", "stable_rank", "steps_to_min", "last_step", "unfinished")
-    data = {name: (dims, rng.random(shape)) for name in names}
+    coords = {"source": list(settings.sources), "seed": list(settings.seeds)}
+    coords |= {axis.name: list(axis.values) for axis in (settings.rows, settings.columns)}
+    dims, shape = tuple(coords), tuple(len(values) for values in coords.values())
+    data = {name: (dims, rng.random(shape)) for name in settings.quantities}
     data["reason"] = (dims, np.full(shape, "", dtype=object))
+    data["status"] = (dims, rng.integers(1, 4, shape))
+    data["stability_bound"] = (dims[3:], rng.random(shape[3:]))
     return xr.Dataset(data, coords=coords)
 
 

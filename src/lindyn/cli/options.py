@@ -197,6 +197,23 @@ def values_of(text: str | None, name: str = "singular_values") -> list[float] | 
         ) from None
 
 
+def axis_of(name: str, text: str, count: int, space: Any) -> tuple[float, ...]:
+    """Return the points of an axis from its first and last, with `space` numpy's linspace or geomspace."""
+    import numpy as np
+
+    from lindyn.support import checks
+
+    limits = values_of(text, name) or []
+    if len(limits) != 2:
+        raise InvalidArgument(name, "be two numbers, first and last", f"it is {text!r}")
+    first, last = (checks.number(name, limit) for limit in limits)
+    if first > last or (first == last and count > 1):
+        raise InvalidArgument(name, "increase from the first to the last", f"it is {text!r}")
+    if space is np.geomspace and first <= 0:
+        raise InvalidArgument(name, "be positive on a logarithmic axis", f"it is {text!r}")
+    return tuple(space(first, last, count).tolist())
+
+
 def rate_of(text: str, rules: tuple[str, ...] = ("auto", "figure1")) -> Any:
     """Parse a learning rate: a number, or the name of a published rule."""
     from lindyn.support import checks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time as clock
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,18 +11,21 @@ import typer
 
 from lindyn.cli import options as o
 from lindyn.cli import output
+from lindyn.cli import portrait_summary as portraits
 from lindyn.support.errors import InvalidArgument
 
 if TYPE_CHECKING:
     import xarray
 
     from lindyn.diagrams import DiagramSettings
+    from lindyn.diagrams.grid import GridSettings
 
 EXAMPLES = (
     "lindyn phase-diagram --preset figure2 --out diagram",
     "lindyn phase-diagram --preset figure2 --source descend --workers 2 --out exact",
     "lindyn phase-diagram --dim 100 --rank 3 --variances 1e-6,1 --widths 1,1e6 --points 20",
     "lindyn phase-diagram --preset figure2 --refine min_test_error --level 0.25 --out boundary",
+    "lindyn phase-diagram --richness 1e-3,1e4 --learning-rates 1e-7,1e4 --depth 3 --points 60 --out portrait",
 )
 
 # arguments of the library, and the options that give them
@@ -75,11 +79,21 @@ def phase_diagram(
         str, typer.Option(help="'log' or 'linear' grid between --variances, --widths.", rich_help_panel=o.NET)
     ] = "log",
     points: Annotated[int, typer.Option(help="Points along each axis.", rich_help_panel=o.NET)] = 30,
+    richness: Annotated[
+        str | None,
+        typer.Option(
+            help="First and last γ, with --learning-rates: of orthogonal layers with output scale 1/γ.",
+            rich_help_panel=o.NET,
+            metavar="FROM,TO",
+        ),
+    ] = None,
     depth: o.Depth = 2,
     source: Annotated[
         list[str] | None,
         typer.Option(
-            help="predict, spectral, descend or formula; may be repeated. Default: predict.", rich_help_panel=o.RUN
+            help="predict, spectral, descend or formula; may be repeated. Default: predict; with --richness, where "
+            "predict and descend are known: descend.",
+            rich_help_panel=o.RUN,
         ),
     ] = None,
     seed: Annotated[
@@ -91,7 +105,17 @@ def phase_diagram(
             help="A number, or 'auto': the published rule, cell by cell.", rich_help_panel=o.RUN, metavar="RATE"
         ),
     ] = "auto",
-    steps: Annotated[int, typer.Option(help="Largest number of steps.", rich_help_panel=o.RUN)] = 750,
+    learning_rates: Annotated[
+        str | None,
+        typer.Option(
+            help="First and last η: the learning rate as an axis, with --richness.",
+            rich_help_panel=o.RUN,
+            metavar="FROM,TO",
+        ),
+    ] = None,
+    steps: Annotated[
+        int, typer.Option(help="Largest number of steps; with --richness 1000 if left out.", rich_help_panel=o.RUN)
+    ] = 750,
     dtype: Annotated[
         str, typer.Option(help="Precision of descend and formula: float32 or float64.", rich_help_panel=o.RUN)
     ] = "float32",
@@ -121,7 +145,7 @@ def phase_diagram(
         ),
     ] = None,
 ) -> None:
-    """Map training over (variance, width): by theory in a second, or by exact simulation, resumable.
+    """Map training over (variance, width), or (richness, learning rate): by theory, or exact simulation, resumable.
 
     Costs are estimated and shown before a simulation starts. With --out, what is done is kept: an interrupted run goes
     on where it stopped when the same command is given again. Cells that fail carry their reason and do not stop the
@@ -130,10 +154,23 @@ def phase_diagram(
     from lindyn.support import checks
 
     typed = o.given(ctx)
-    sources = tuple(source or ["predict"])
-    _check_options(typed, sources)
     if workers is not None:
         checks.integer("workers", workers, at_least=1)
+    if typed & {"richness", "learning_rates"}:
+        portraits.check_options(typed)
+        drawn: dict[str, Any] = {k: v for k, v in {"depth": depth, "steps": steps}.items() if k in typed}
+        drawn |= {"sources": tuple(source)} if source else {}
+        if singular_values is not None:
+            drawn["singular_values"] = tuple(o.values_of(singular_values) or ())
+        count = checks.integer("points", points, at_least=1, at_most=_MOST_POINTS)
+        try:
+            portrait = portraits.settings_of(str(richness), str(learning_rates), count, drawn)
+        except InvalidArgument as error:
+            raise error.renamed(_NAMES) from error
+        _run(portrait, lambda: portraits.portrait(portrait, out, workers, dask), out, as_json, portraits.print_portrait)
+        return
+    sources = tuple(source or ["predict"])
+    _check_options(typed, sources)
     training: dict[str, Any] = {
         "steps": steps, "dtype": checks.precision("dtype", dtype).name,
         "learning_rate": o.rate_of(learning_rate, ("auto",)), "depth": depth,
@@ -159,14 +196,25 @@ def phase_diagram(
         )
     except InvalidArgument as error:
         raise error.renamed(_NAMES) from error
+    if refine is None:
+        _run(settings, lambda: _grid(settings, out, workers, dask), out, as_json, _print)
+    else:
+        _run(settings, lambda: _refinement(settings, out, refine, level, cells), out, as_json, _print)
+
+
+def _run(
+    settings: GridSettings,
+    compute: Callable[[], dict[str, Any]],
+    out: Path | None,
+    as_json: bool,
+    show: Callable[[dict[str, Any], Path | None], None],
+) -> None:
+    """Compute a diagram that fits in memory, and print it; an interruption keeps what is done."""
     _check_memory(settings)
     output.prepare_folder(out, force=True)  # an existing diagram is resumed, or refused by its settings
     started = clock.perf_counter()
     try:
-        if refine is None:
-            summary = _grid(settings, out, workers, dask)
-        else:
-            summary = _refinement(settings, out, refine, level, cells)
+        summary = compute()
     except InvalidArgument as error:
         raise error.renamed(_NAMES) from error
     except KeyboardInterrupt:
@@ -177,7 +225,7 @@ def phase_diagram(
     if as_json:
         output.print_json(summary)
     else:
-        _print(summary, out)
+        show(summary, out)
 
 
 def _check_options(typed: set[str], sources: tuple[str, ...]) -> None:
@@ -241,14 +289,14 @@ def _settings(
     if "variances" in ranges:
         space = np.geomspace if spacing == "log" else np.linspace
         return DiagramSettings.over(
-            variances=_axis("variances", ranges["variances"], count, space),
-            widths=_axis("widths", ranges["widths"], count, space),
+            variances=o.axis_of("variances", ranges["variances"], count, space),
+            widths=o.axis_of("widths", ranges["widths"], count, space),
             axes=spacing,
             **family,
         )
     return DiagramSettings(
-        variance_exponents=_axis("variance_range", ranges.get("variance_range", "-3,0"), count, np.linspace),
-        width_exponents=_axis("width_range", ranges.get("width_range", "0,2.8"), count, np.linspace),
+        variance_exponents=o.axis_of("variance_range", ranges.get("variance_range", "-3,0"), count, np.linspace),
+        width_exponents=o.axis_of("width_range", ranges.get("width_range", "0,2.8"), count, np.linspace),
         **family,
     )
 
@@ -267,23 +315,7 @@ def _like(target: Path, noise: float | None) -> dict[str, Any]:
     return {"shape": like.shape, "singular_values": like.singular_values, "noise": like.noise}
 
 
-def _axis(name: str, text: str, count: int, space: Any) -> tuple[float, ...]:
-    import numpy as np
-
-    from lindyn.support import checks
-
-    limits = o.values_of(text, name) or []
-    if len(limits) != 2:
-        raise InvalidArgument(name, "be two numbers, first and last", f"it is {text!r}")
-    first, last = (checks.number(name, limit) for limit in limits)
-    if first > last or (first == last and count > 1):
-        raise InvalidArgument(name, "increase from the first to the last", f"it is {text!r}")
-    if space is np.geomspace and first <= 0:
-        raise InvalidArgument(name, "be positive", f"it is {text!r}", "or pass --spacing linear")
-    return tuple(space(first, last, count).tolist())
-
-
-def _check_memory(settings: DiagramSettings) -> None:
+def _check_memory(settings: GridSettings) -> None:
     """Refuse a grid whose numbers alone would not fit, before they are asked for."""
     import psutil
 

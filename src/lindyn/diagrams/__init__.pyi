@@ -1,6 +1,8 @@
 from .costs import Estimate as Estimate
 from .costs import estimate as estimate
 from .diagram import phase_diagram as phase_diagram
+from .portrait import PortraitSettings as PortraitSettings
+from .portrait import compute_portrait as compute_portrait
 from .refinement import load_points as load_points
 from .refinement import refine as refine
 from .settings import DiagramSettings as DiagramSettings

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from functools import singledispatch
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lindyn.diagrams.settings import DiagramSettings
-from lindyn.diagrams.sources import SIMULATED, compute, lane_width
+from lindyn.diagrams.grid import GridSettings
+from lindyn.diagrams.portrait import PortraitSettings
+from lindyn.diagrams.settings import SIMULATED, DiagramSettings
+from lindyn.diagrams.sources import compute, lane_width
+from lindyn.support import checks
 from lindyn.support.precision import working_precision
 
 _STEP_OVERHEAD = 1e-4  # seconds of a step beside its products: errors, stopping rules, calls
 _PROCESS_BYTES = 400 * 2**20  # Python, JAX and its compiler
 _SECONDS_PER_PREDICTION = 4e-5
+_SECONDS_PER_LAYER_STEP = 4e-9  # of two hidden units
 _SECONDS_TO_COMPILE = 1.5  # each width of lanes
 
 
@@ -41,14 +46,8 @@ class Estimate:
         return f"{self.cells:,} cells: {steps}about {spent} in one process of {self.bytes / 2**20:,.0f} MiB"
 
 
-def lane_bytes(settings: DiagramSettings) -> int:
-    """Return the bytes of one simulated cell: layers, matrices and their copies in a step."""
-    d_out, d_in = settings.shape
-    n, small = d_out + d_in, min(d_out, d_in)
-    return np.dtype(settings.dtype).itemsize * (3 * n * n + 3 * small * n + 8 * d_out * d_in)
-
-
-def estimate(settings: DiagramSettings, *, lanes: int = 1) -> Estimate:
+@singledispatch
+def estimate(settings: GridSettings, *, lanes: int = 1) -> Estimate:
     """Estimate time and memory of a diagram before it is computed.
 
     Args:
@@ -61,6 +60,23 @@ def estimate(settings: DiagramSettings, *, lanes: int = 1) -> Estimate:
         >>> cost.cells, cost.steps
         (900, 0)
     """
+    del lanes
+    raise checks.InvalidArgument("settings", "be those of a diagram", f"it is {type(settings).__name__}")
+
+
+@estimate.register
+def _(settings: PortraitSettings, *, lanes: int = 1) -> Estimate:
+    del lanes  # all cells run side by side
+    cells = settings.cells * len(settings.sources)
+    rows = len(settings.learning_rates) if "descend" in settings.sources else 0
+    work = rows * settings.layer_steps
+    seconds = work * _SECONDS_PER_LAYER_STEP + _SECONDS_TO_COMPILE
+    memory = _PROCESS_BYTES + settings.rows_of_a_unit * len(settings.richness) * settings.lane_bytes
+    return Estimate(cells, rows * len(settings.richness) * settings.steps, seconds, memory)
+
+
+@estimate.register
+def _(settings: DiagramSettings, *, lanes: int = 1) -> Estimate:
     cells = settings.cells * len(settings.sources)
     simulated = [s for s in settings.sources if s in SIMULATED]
     predicted = cells - len(simulated) * settings.cells
@@ -76,7 +92,7 @@ def estimate(settings: DiagramSettings, *, lanes: int = 1) -> Estimate:
         each = flops / _product_rate(n, small, settings.dtype) + _STEP_OVERHEAD
         seconds += float(expected.sum(axis=1) @ each) * len(settings.seeds)
         seconds += _SECONDS_TO_COMPILE * np.unique(columns).size
-        memory += lanes * lane_bytes(settings)
+        memory += lanes * settings.lane_bytes
     return Estimate(cells, steps, seconds, memory)
 
 

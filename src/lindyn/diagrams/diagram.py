@@ -10,11 +10,9 @@ import numpy as np
 
 from lindyn.diagrams.chunks import Unit, Work
 from lindyn.diagrams.executors import Engine, choose_engine
-from lindyn.diagrams.settings import DiagramSettings, with_theory
-from lindyn.diagrams.sources import Found
+from lindyn.diagrams.grid import Found, GridSettings
 from lindyn.diagrams.store import DiskStore, MemoryStore
 from lindyn.support.checks import InvalidArgument, one_line
-from lindyn.support.labels import OF_CELLS
 from lindyn.support.progress import Progress
 
 if TYPE_CHECKING:
@@ -24,7 +22,7 @@ ATTEMPTS = 3
 
 
 def phase_diagram(
-    settings: DiagramSettings,
+    settings: GridSettings,
     *,
     path: str | Path | None = None,
     workers: int | None = None,
@@ -35,7 +33,8 @@ def phase_diagram(
     """Compute training as a function of (variance, width), by theory or by exact simulation.
 
     Args:
-        settings: grid, tasks, training and sources; `figure2()` gives the published ones.
+        settings: grid, tasks, training and sources: `DiagramSettings` (`figure2()` gives the published ones), or
+            `PortraitSettings`, whose axes are the learning rate and the richness.
         path: a zarr folder. Units of the grid are written as they are done; the same call again resumes where it
             stopped, and other settings on it are refused by name. Left out, the diagram lives in memory.
         workers: local processes, one thread each (needs `lindyn[cluster]`); left out, this process does it all.
@@ -45,10 +44,9 @@ def phase_diagram(
         progress: show a progress bar; left out, only on a terminal.
 
     Returns:
-        A dataset with dimensions (source, seed, width_exponent, variance_exponent): smallest test error, stable rank
-        and active modes there, steps until it, last step, train error, learning rate, the largest distance between
-        descent and formula (for "descend"), status (0 missing, 1 done, 2 failed, 3 ended by the largest number of
-        steps) and the reason of a failure.
+        A dataset with dimensions (source, seed, width_exponent, variance_exponent), of a portrait (source, seed,
+        learning_rate, richness), with the quantities that `settings.quantities` describes; status (0 missing, 1 done,
+        2 failed, 3 ended by the largest number of steps) and the reason of a failure.
 
     Raises:
         InvalidArgument: settings that cannot be used, or that differ from those of the folder, or a folder that
@@ -66,9 +64,12 @@ def phase_diagram(
         >>> phase_diagram(settings)["min_test_error"].sizes["width_exponent"]
         3
     """
-    if not isinstance(settings, DiagramSettings):
+    if not isinstance(settings, GridSettings):
         raise InvalidArgument(
-            "settings", "be DiagramSettings", f"it is {settings!r:.60}", "call `figure2()` for the published ones"
+            "settings",
+            "be DiagramSettings or PortraitSettings",
+            f"it is {settings!r:.60}",
+            "call `figure2()` for the published ones",
         )
     engine = choose_engine(settings, workers=workers, dask=dask, lanes=lanes)
     with MemoryStore(settings) if path is None else DiskStore(settings, path) as store:
@@ -78,10 +79,10 @@ def phase_diagram(
                 pending = list(store.pending())
                 with Progress("phase diagram", len(pending), progress) as bar:
                     _fill(settings, store, pending, engine, bar)
-        return with_theory(store.dataset)
+        return settings.described(store.dataset)
 
 
-def _fill(settings: DiagramSettings, store: MemoryStore, units: list[Unit], engine: Engine, bar: Progress) -> None:
+def _fill(settings: GridSettings, store: MemoryStore, units: list[Unit], engine: Engine, bar: Progress) -> None:
     """Compute units; one that fails is tried cell by cell, and a cell that fails three times is recorded."""
     queue = deque(Work(unit) for unit in units)
     singles: dict[Unit, dict[int, Found]] = {}
@@ -104,9 +105,9 @@ def _fill(settings: DiagramSettings, store: MemoryStore, units: list[Unit], engi
         bar.update(done)
 
 
-def _failed(settings: DiagramSettings, error: Exception) -> Found:
+def _failed(settings: GridSettings, error: Exception) -> Found:
     reason = f"failed {ATTEMPTS} times, at last with {one_line(error)}"
-    nothing = {name: np.full(1, np.nan) for name in OF_CELLS}
+    nothing = {name: np.full(1, np.nan) for name in settings.quantities}
     return {source: {**nothing, "reason": np.array([reason], dtype=object)} for source in settings.sources}
 
 

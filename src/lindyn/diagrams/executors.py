@@ -12,9 +12,8 @@ from typing import Any, Self
 import jax
 
 from lindyn.diagrams.chunks import Work
-from lindyn.diagrams.costs import Estimate, lane_bytes
-from lindyn.diagrams.settings import DiagramSettings
-from lindyn.diagrams.sources import Found
+from lindyn.diagrams.costs import Estimate
+from lindyn.diagrams.grid import Found, GridSettings
 from lindyn.support import checks
 from lindyn.support.threads import cores
 
@@ -32,7 +31,7 @@ class Engine(abc.ABC):
     """Computes a queue of work, to which the caller may add while it runs."""
 
     @abc.abstractmethod
-    def stream(self, settings: DiagramSettings, queue: deque[Work]) -> Iterator[tuple[Work, Found | Exception]]:
+    def stream(self, settings: GridSettings, queue: deque[Work]) -> Iterator[tuple[Work, Found | Exception]]:
         """Yield every piece of work with what came out, in any order, until the queue stays empty."""
 
     def __enter__(self) -> Self:
@@ -48,7 +47,7 @@ class InProcess(Engine):
     def __init__(self, lanes: int):
         self._lanes = lanes
 
-    def stream(self, settings: DiagramSettings, queue: deque[Work]) -> Iterator[tuple[Work, Found | Exception]]:
+    def stream(self, settings: GridSettings, queue: deque[Work]) -> Iterator[tuple[Work, Found | Exception]]:
         """Yield work by work."""
         while queue:
             work = queue.popleft()
@@ -103,7 +102,7 @@ class OnDask(Engine):
     def __exit__(self, *details: Any) -> None:
         self._stack.__exit__(*details)
 
-    def stream(self, settings: DiagramSettings, queue: deque[Work]) -> Iterator[tuple[Work, Found | Exception]]:
+    def stream(self, settings: GridSettings, queue: deque[Work]) -> Iterator[tuple[Work, Found | Exception]]:
         """Keep every thread of the cluster busy, and yield work as it ends.
 
         No more is submitted than there are threads: what waits on a worker that dies would be blamed for its death.
@@ -127,7 +126,7 @@ class OnDask(Engine):
 
 
 def choose_engine(
-    settings: DiagramSettings, *, workers: int | None = None, dask: str | None = None, lanes: int | None = None
+    settings: GridSettings, *, workers: int | None = None, dask: str | None = None, lanes: int | None = None
 ) -> Engine:
     """Return the engine that the arguments of `phase_diagram` ask for.
 
@@ -162,11 +161,11 @@ def workers_for(cost: Estimate) -> int | None:
     return cores() if importlib.util.find_spec("distributed") is not None else None
 
 
-def _lanes_here(settings: DiagramSettings) -> int:
+def _lanes_here(settings: GridSettings) -> int:
     """On a CPU one lane is fastest; an accelerator takes what a quarter of its free memory holds."""
     device = jax.devices()[0]
     if device.platform == "cpu":
         return 1
     memory = device.memory_stats() or {}
     free = memory.get("bytes_limit", 0) - memory.get("bytes_in_use", 0)
-    return max(1, min(len(settings.variance_exponents), int(_GPU_SHARE * free / lane_bytes(settings))))
+    return max(1, min(len(settings.columns.values), int(_GPU_SHARE * free / settings.lane_bytes)))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lindyn._version import __version__
+from lindyn.diagrams.grid import GridSettings
 from lindyn.diagrams.settings import DiagramSettings, with_theory
 from lindyn.diagrams.sources import compute
 from lindyn.support import checks, storage
@@ -26,7 +27,7 @@ _ELSEWHERE = 0.02  # weight of triangles that the contour does not cross, so tha
 
 
 def refine(
-    settings: DiagramSettings,
+    settings: GridSettings,
     *,
     quantity: str = "min_test_error",
     level: float | None = None,
@@ -65,6 +66,9 @@ def refine(
         >>> points.sizes["point"]
         30
     """
+    if not isinstance(settings, DiagramSettings):
+        must = "be DiagramSettings"
+        raise checks.InvalidArgument("settings", must, f"it is {type(settings).__name__}", "compute it on a grid")
     for name in ("sources", "seeds"):
         listed = getattr(settings, name)
         if len(listed) != 1:

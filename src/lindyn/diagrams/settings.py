@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from lindyn.diagrams.grid import Axis, GridSettings
 from lindyn.prediction.estimation import estimate_spectrum
 from lindyn.prediction.regimes import phases_of
 from lindyn.prediction.spectra import SpikedSpectrum, mean_signal_spectrum
 from lindyn.solutions.deep_modes import DEEPEST
 from lindyn.solutions.thresholds import start_variance
 from lindyn.support import checks
+from lindyn.support.labels import OF_CELLS, Label
 from lindyn.tasks.spiked import SpikedMatrix
 
 if TYPE_CHECKING:
     import xarray
 
 SOURCES = ("predict", "spectral", "descend", "formula")
+SIMULATED = ("descend", "formula")
 AXES = ("exponent", "log", "linear")
+_PREDICTED_CELLS = 100_000  # of a unit of prediction; of a simulation one row is a unit
 _LARGEST_LOGARITHM = 150.0  # e^150 = 10^65: σ⁴w, its square and their inverses are finite floats
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiagramSettings:
+class DiagramSettings(GridSettings):
     """Settings of a phase diagram; equal settings give equal data.
 
     Args:
@@ -55,6 +59,11 @@ class DiagramSettings:
         >>> figure2(sources=["predict"]).cells
         900
     """
+
+    kind: ClassVar[str] = "phase diagram"
+    quantities: ClassVar[Mapping[str, Label]] = OF_CELLS
+    # only "descend" has a formula to be compared with; what is simulated has no theory that could be off
+    may_be_nan: ClassVar[tuple[str, ...]] = ("distance", "error_estimate", "valid")
 
     variance_exponents: tuple[float, ...]
     width_exponents: tuple[float, ...]
@@ -206,9 +215,28 @@ class DiagramSettings:
         )
 
     @property
-    def cells(self) -> int:
-        """Number of cells of one source."""
-        return len(self.seeds) * len(self.width_exponents) * len(self.variance_exponents)
+    def rows(self) -> Axis:
+        """The width exponents."""
+        return Axis("width_exponent", self.width_exponents)
+
+    @property
+    def columns(self) -> Axis:
+        """The variance exponents."""
+        return Axis("variance_exponent", self.variance_exponents)
+
+    @property
+    def rows_of_a_unit(self) -> int:
+        """One row that is simulated, many that are predicted."""
+        if any(source in SIMULATED for source in self.sources):
+            return 1
+        return min(len(self.width_exponents), max(1, _PREDICTED_CELLS // len(self.variance_exponents)))
+
+    @property
+    def lane_bytes(self) -> int:
+        """Layers, matrices and their copies in a step."""
+        d_out, d_in = self.shape
+        n, small = d_out + d_in, min(d_out, d_in)
+        return np.dtype(self.dtype).itemsize * (3 * n * n + 3 * small * n + 8 * d_out * d_in)
 
     @property
     def log_dim(self) -> float:
@@ -269,15 +297,9 @@ class DiagramSettings:
             signal = {"singular_values": self.signal_spectrum()}
         return SpikedMatrix(shape=self.shape, noise=self.noise, key=seed, dtype=self.dtype, **signal)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain data for a store."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> DiagramSettings:
-        """Return settings from `as_dict`."""
-        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
-        return cls(**fields)
+    def described(self, dataset: xarray.Dataset) -> xarray.Dataset:
+        """Add the law and the activity of every cell."""
+        return with_theory(dataset)
 
 
 def with_theory(dataset: xarray.Dataset) -> xarray.Dataset:

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from lindyn.diagrams.deep_cells import deep_cell, deep_lane_width, follow_deep_modes
+from lindyn.diagrams.grid import Found
 from lindyn.diagrams.predicted import follow_modes
-from lindyn.diagrams.settings import DiagramSettings
+from lindyn.diagrams.settings import SIMULATED, DiagramSettings
 from lindyn.diagrams.simulated import Cell, Outcome, run_cells
 from lindyn.diagrams.stopping import Watch
 from lindyn.networks.two_layer import TwoLayer
@@ -28,11 +29,7 @@ from lindyn.support.linalg import stable_rank
 from lindyn.support.precision import working_precision
 from lindyn.support.randomness import stream
 
-SIMULATED = ("descend", "formula")
-
 _RISEN = 1.001  # a train error above that of the start, up to rounding, has diverged
-
-Found = dict[str, dict[str, np.ndarray]]  # source → quantity, and "reason" ("" for a cell without fault) → values
 
 
 def compute(

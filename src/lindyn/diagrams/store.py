@@ -18,57 +18,60 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from lindyn._version import __version__
-from lindyn.diagrams.chunks import Unit, rows_of_a_unit
-from lindyn.diagrams.settings import DiagramSettings, with_theory
-from lindyn.diagrams.sources import Found
+from lindyn.diagrams.chunks import Unit
+from lindyn.diagrams.grid import Found, GridSettings
+from lindyn.diagrams.portrait import PortraitSettings
+from lindyn.diagrams.settings import DiagramSettings
 from lindyn.support import storage
 from lindyn.support.checks import InvalidArgument, one_line
-from lindyn.support.labels import OF_CELLS, OF_GRIDS
+from lindyn.support.labels import OF_GRIDS
 
 if TYPE_CHECKING:
     import xarray as xr
 
 KIND = "phase diagram"
 MISSING, DONE, FAILED, OVER_BUDGET = 0, 1, 2, 3
-_DIMS = ("source", "seed", "width_exponent", "variance_exponent")
-_VARIABLES = (*OF_CELLS, "status", "reason")
-# only "descend" has a formula to be compared with; what is simulated has no theory that could be off
-_MAY_BE_NAN = ("distance", "error_estimate", "valid")
+_KINDS: dict[str, type[GridSettings]] = {cls.kind: cls for cls in (DiagramSettings, PortraitSettings)}
 
 
 class DamagedWarning(UserWarning):
     """Parts of a stored diagram cannot be read and are computed again; the message says how many and which."""
 
 
-def empty_dataset(settings: DiagramSettings) -> xr.Dataset:
+def _variables(settings: GridSettings) -> tuple[str, ...]:
+    return (*settings.quantities, "status", "reason")
+
+
+def empty_dataset(settings: GridSettings) -> xr.Dataset:
     """Return the dataset of a diagram with every cell missing."""
     import xarray as xr
 
-    sizes = (
-        len(settings.sources),
-        len(settings.seeds),
-        len(settings.width_exponents),
-        len(settings.variance_exponents),
-    )
+    axes = (settings.rows, settings.columns)
+    dims = ("source", "seed", *(axis.name for axis in axes))
+    sizes = (len(settings.sources), len(settings.seeds), *(len(axis.values) for axis in axes))
     variables: dict[str, Any] = {
-        name: (_DIMS, np.full(sizes, np.nan), label.attributes) for name, label in OF_CELLS.items()
+        name: (dims, np.full(sizes, np.nan), label.attributes) for name, label in settings.quantities.items()
     }
-    variables["status"] = (_DIMS, np.full(sizes, MISSING, np.int8), OF_GRIDS["status"].attributes)
-    variables["reason"] = (_DIMS, np.full(sizes, "", dtype=object), OF_GRIDS["reason"].attributes)
+    variables["status"] = (dims, np.full(sizes, MISSING, np.int8), OF_GRIDS["status"].attributes)
+    variables["reason"] = (dims, np.full(sizes, "", dtype=object), OF_GRIDS["reason"].attributes)
     coordinates: dict[str, Any] = {
         "source": storage.as_object_array(settings.sources),
         "seed": list(settings.seeds),
     }
-    for name in ("width_exponent", "variance_exponent"):
-        coordinates[name] = (name, list(getattr(settings, f"{name}s")), OF_GRIDS[name].attributes)
-    attributes = {"settings": json.dumps(settings.as_dict()), "lindyn_version": __version__}
+    for axis in axes:
+        coordinates[axis.name] = (axis.name, list(axis.values), OF_GRIDS[axis.name].attributes)
+    attributes = {
+        "diagram": settings.kind,
+        "settings": json.dumps(settings.as_dict()),
+        "lindyn_version": __version__,
+    }
     return xr.Dataset(variables, coords=coordinates, attrs=attributes)
 
 
 class MemoryStore:
     """A diagram in memory."""
 
-    def __init__(self, settings: DiagramSettings):
+    def __init__(self, settings: GridSettings):
         self.settings = settings
         self.dataset = empty_dataset(settings)
 
@@ -83,7 +86,7 @@ class MemoryStore:
 
     def units(self) -> Iterator[Unit]:
         """Yield all units of the grid."""
-        rows, step = len(self.settings.width_exponents), rows_of_a_unit(self.settings)
+        rows, step = len(self.settings.rows.values), self.settings.rows_of_a_unit
         for seed in range(len(self.settings.seeds)):
             for first in range(0, rows, step):
                 yield Unit(seed, first, min(first + step, rows))
@@ -101,9 +104,9 @@ class MemoryStore:
                 held = self.dataset[name].values
                 held[place] = values.reshape(held[place].shape)
             reasons = self.dataset["reason"].values[place]
-            for name in OF_CELLS:
+            for name in self.settings.quantities:
                 lost = (reasons == "") & ~np.isfinite(self.dataset[name].values[place])
-                if name not in _MAY_BE_NAN:
+                if name not in self.settings.may_be_nan:
                     reasons[lost] = f"its {name} is not finite"
             ended = np.where(self.dataset["unfinished"].values[place] == 1, OVER_BUDGET, DONE)
             self.dataset["status"].values[place] = np.where(reasons == "", ended, FAILED)
@@ -120,12 +123,12 @@ class DiskStore(MemoryStore):
         OSError: another process writes it, or it cannot be written.
     """
 
-    def __init__(self, settings: DiagramSettings, path: str | Path):
+    def __init__(self, settings: GridSettings, path: str | Path):
         self.path = Path(path)
         self._stack = ExitStack()
         self._manifest: storage.Manifest | None = None
         self._empty = False
-        self._rows = rows_of_a_unit(settings)
+        self._rows = settings.rows_of_a_unit
         super().__init__(settings)
 
     def __enter__(self) -> Self:
@@ -175,8 +178,8 @@ class DiskStore(MemoryStore):
 
     def _create(self, chunks: Mapping[str, Path]) -> None:
         """Write the frame, with chunks that are taken over: name inside the store → file."""
-        size = (len(self.settings.sources), 1, self._rows, len(self.settings.variance_exponents))
-        encoding = {name: {"chunks": size} for name in _VARIABLES}
+        size = (len(self.settings.sources), 1, self._rows, len(self.settings.columns.values))
+        encoding = {name: {"chunks": size} for name in _variables(self.settings)}
         with storage.replacing(self.path) as part:
             storage.fill(part, {"": empty_dataset(self.settings)}, encoding=encoding)
             for name, file in chunks.items():
@@ -186,7 +189,8 @@ class DiskStore(MemoryStore):
             self._manifest.write(part)
 
     def _files(self, unit: Unit) -> list[str]:
-        return _chunks_of(unit.seed, unit.first // self._rows)
+        row = unit.first // self._rows
+        return [f"{name}/c/0/{unit.seed}/{row}/0" for name in _variables(self.settings)]
 
     def _resume(self) -> None:
         held = storage.require(self.path, KIND)
@@ -211,7 +215,7 @@ class DiskStore(MemoryStore):
             left.unlink()
         self._warn(held, hurt)
         (stored,) = storage.load(self.path, KIND)
-        for name in _VARIABLES:
+        for name in _variables(self.settings):
             self.dataset[name].values[...] = stored[name].values
 
     def _warn(self, held: storage.Held, hurt: set[Unit]) -> None:
@@ -236,7 +240,7 @@ class DiskStore(MemoryStore):
         region = (slice(None), slice(unit.seed, unit.seed + 1), slice(unit.first, unit.stop))
         try:
             group = zarr.open_group(self.path, mode="r+", zarr_format=3, use_consolidated=False)
-            for name in _VARIABLES:
+            for name in _variables(self.settings):
                 array: Any = group[name]
                 array[region] = self.dataset[name].values[region]
             self._manifest = storage.vouch(self.path, self._manifest, self._files(unit))
@@ -246,10 +250,6 @@ class DiskStore(MemoryStore):
                 f"Cannot write to {self.path}: {error.strerror or one_line(error)}; make room and run the same again, "
                 f"what is stored is kept ({left} of {len(list(self.units()))} parts were still to come)."
             ) from error
-
-
-def _chunks_of(seed: int, row: int) -> list[str]:
-    return [f"{name}/c/0/{seed}/{row}/0" for name in _VARIABLES]
 
 
 def _vouched(manifest: storage.Manifest, seed: int, row: int) -> bool:
@@ -275,12 +275,14 @@ def load_diagram(path: str | Path) -> xr.Dataset:
         )
     (dataset,) = storage.load(held.folder, KIND)
     try:
-        settings = DiagramSettings.from_dict(storage.json_object(dataset.attrs["settings"], "settings"))
-        _mask(dataset, (n.split("/c/0/")[1] for n in flying), rows_of_a_unit(settings))
+        kind = _KINDS[dataset.attrs.get("diagram", DiagramSettings.kind)]
+        settings = kind.from_dict(storage.json_object(dataset.attrs["settings"], "settings"))
+        _mask(dataset, (n.split("/c/0/")[1] for n in flying), settings)
+        needed = [name for name in settings.quantities if name not in settings.may_be_nan]
         done = np.isin(dataset["status"].values, (DONE, OVER_BUDGET))
-        if not all(np.isfinite(dataset[name].values[done]).all() for name in OF_CELLS if name not in _MAY_BE_NAN):
+        if not all(np.isfinite(dataset[name].values[done]).all() for name in needed):
             raise ValueError("cells that it calls done have no numbers")
-        return with_theory(dataset)
+        return settings.described(dataset)
     except Exception as error:
         raise storage.unreadable(path, KIND, error) from error
 
@@ -290,18 +292,21 @@ def _in_flight(manifest: storage.Manifest, name: str) -> bool:
     return place[0].isdigit() and len(place) == 3 and not _vouched(manifest, int(place[0]), int(place[1]))
 
 
-def _mask(dataset: xr.Dataset, places: Iterable[str], rows: int) -> None:
+def _mask(dataset: xr.Dataset, places: Iterable[str], settings: GridSettings) -> None:
     """Take the cells of units, named "seed/row/0", for missing."""
     for place in places:
         seed, row = (int(n) for n in place.split("/")[:2])
-        region = (slice(None), seed, slice(row * rows, (row + 1) * rows))
-        for name in OF_CELLS:
+        region = (slice(None), seed, slice(row * settings.rows_of_a_unit, (row + 1) * settings.rows_of_a_unit))
+        for name in settings.quantities:
             dataset[name].values[region] = np.nan
         dataset["status"].values[region], dataset["reason"].values[region] = MISSING, ""
 
 
-def _require_same(settings: DiagramSettings, path: Path, stored: Mapping[str, Any]) -> None:
+def _require_same(settings: GridSettings, path: Path, stored: Mapping[str, Any]) -> None:
     wanted = json.loads(json.dumps(settings.as_dict()))
+    if next(iter(wanted)) not in stored:  # the values of an axis, which no other kind of diagram has
+        remedy = "write to another folder"
+        raise InvalidArgument("path", f"hold a {settings.kind}", f"{path} holds a diagram of other axes", remedy)
     changed = [name for name in wanted if wanted[name] != stored.get(name)]
     if changed:
         name = changed[0]

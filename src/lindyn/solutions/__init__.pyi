@@ -13,6 +13,9 @@ from .modes import mode_curve as mode_curve
 from .modes import mode_fraction as mode_fraction
 from .modes import mode_time as mode_time
 from .modes import mode_times as mode_times
+from .orthogonal_modes import orthogonal_kernel as orthogonal_kernel
+from .orthogonal_modes import orthogonal_mode_curve as orthogonal_mode_curve
+from .orthogonal_modes import orthogonal_mode_time as orthogonal_mode_time
 from .solution import Reason as Reason
 from .solution import Solution as Solution
 from .step_sizes import StabilityWarning as StabilityWarning

@@ -80,10 +80,21 @@ OF_CELLS: Mapping[str, Label] = {
     "valid": Label("1 where that is within a tenth of the error of predicting zero, 0 elsewhere"),
 }
 
+# of one training of a portrait, from orthogonal layers to its largest number of steps
+OF_PORTRAITS: Mapping[str, Label] = {
+    "train_error": Label("cost at the last step, over that of the start"),
+    "peak_error": Label("largest cost along the run, over that of the start"),
+    "steps_to_goal": Label("step from which on the cost stays below the goal"),
+    "sharpness": Label("norm of the tangent kernel at the last step, for steps of learning rate 1", "target"),
+    "unfinished": Label("1 where the cost is not below the goal after the largest number of steps"),
+}
+
 # of the grid of a phase diagram
 OF_GRIDS: Mapping[str, Label] = {
     "variance_exponent": Label("γ_σ²"),
     "width_exponent": Label("γ_w"),
+    "learning_rate": Label("learning rate η of the layers as parametrised", "1/target"),
+    "richness": Label("richness γ, the inverse output scale"),
     "status": Label("0 missing, 1 done, 2 failed, 3 ended by the largest number of steps"),
     "reason": Label("why a cell failed"),
 }
