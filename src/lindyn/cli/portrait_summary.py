@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from lindyn.cli import options as o
 from lindyn.cli import output
 
@@ -33,6 +31,8 @@ def check_options(typed: set[str]) -> None:
 
 def settings_of(richness: str, learning_rates: str, points: int, family: dict[str, Any]) -> PortraitSettings:
     """Return the settings of a logarithmic grid."""
+    import numpy as np
+
     from lindyn.diagrams import PortraitSettings
 
     axes = {"richness": richness, "learning_rates": learning_rates}
@@ -96,7 +96,8 @@ def print_portrait(summary: dict[str, Any], out: Path | None) -> None:
     output.print_facts("Portrait", facts)
     for name, found in summary["sources"].items():
         edges = found["edges"]
-        shown = np.unique(np.linspace(0, len(edges) - 1, min(_ROWS, len(edges))).round().astype(int))
+        last, count = len(edges) - 1, min(_ROWS, len(edges))
+        shown = [round(k * last / max(count - 1, 1)) for k in range(count)]
         rows = [
             [f"{edges[k][column]:.3g}" if edges[k][column] is not None else "none" for column in edges[k]]
             for k in shown
