@@ -32,9 +32,15 @@ class Tu2024(Paper):
     Attributes:
         dim: d of Figure 1.
         seed: of task and weights of Figure 1; at 18 its ‖A*‖, which sets the learning rate, is close to the published.
-        threshold: τ of the experiments on single modes.
+        variance_exponent: γ_σ² of Figure 1.
+        width_exponent: γ_w of Figure 1.
+        threshold: τ of the experiments on single modes; those on growth and completion start at a share of it.
+        width: of the network whose growth is followed.
         starts: random starts of the experiment on convergence.
+        until: how long these run, in units of 1/s_min of the target; balanced dynamics runs a quarter of it.
+        seen: share of the entries that completion sees.
         diagram_dim: d of Figure 2.
+        exponents: γ_σ² of three points of Figure 2 at w = d²: active, deeper in the active region, lazy.
     """
 
     key: ClassVar[str] = "tu2024"
@@ -48,9 +54,15 @@ class Tu2024(Paper):
 
     dim: int = 500
     seed: int = 18
+    variance_exponent: float = -1.85
+    width_exponent: float = 2.25
     threshold: float = 1.0
+    width: int = 10**7
     starts: int = 20
+    until: float = 50.0
+    seen: float = 0.4
     diagram_dim: int = 200
+    exponents: tuple[float, float, float] = (-2.0, -2.5, -0.7)
 
     # Figure 1
 
@@ -58,7 +70,7 @@ class Tu2024(Paper):
     def figure_1(self) -> tuple[Any, Any]:
         """Exact descent at width d^2.25 and the formula, by the paper's settings (theory section 4)."""
         task = ld.SpikedMatrix(dim=self.dim, rank=5, key=self.seed)
-        net = ld.TwoLayer.exponents(self.dim, -1.85, 2.25, key=self.seed)
+        net = ld.TwoLayer.exponents(self.dim, self.variance_exponent, self.width_exponent, key=self.seed)
         method = ld.GradientDescent(learning_rate="figure1", steps=100, order="sequential")
         descent = ld.simulate(net, task, method, save_every=5)
         return descent, ld.simulate(ld.Mixed.matching(net), task, times=descent)
@@ -124,10 +136,16 @@ class Tu2024(Paper):
     def growth(self) -> Any:
         """A wide network from a small start: singular values and alignment of the signal's modes."""
         task = ld.SpikedMatrix(dim=200, rank=3, key=0)
-        net = ld.TwoLayer.gaussian(200, width=10**7, variance=2e-7 * self.threshold, key=1)
+        net = ld.TwoLayer.gaussian(200, width=self.width, variance=2 * self.threshold / self.width, key=1)
         method = ld.GradientDescent(learning_rate=0.01 / task.scale(), steps=700)
         seen = [ld.simulation.singular_values(1), ld.simulation.alignment(task.signal)]
-        return net.threshold, ld.simulate(net, task, method, observables=seen, save_every=5)
+        return ld.simulate(net, task, method, observables=seen, save_every=5)
+
+    @property
+    def _crossing(self) -> int:
+        """The first record at which the largest mode is above τ; the last one if it never is."""
+        above = self.growth["singular_values"][:, 0] > self.growth.info.threshold
+        return int(np.argmax(above)) if above.any() else len(above) - 1
 
     @claim(
         "alignment", "Modes align with the task before they cross τ", place=_ABSTRACT,
@@ -135,8 +153,7 @@ class Tu2024(Paper):
     )  # fmt: skip
     def alignment_at_crossing(self) -> float:
         """Mean alignment of the three signal modes when the first crosses τ."""
-        tau, run = self.growth
-        return float(run["alignment"][int(np.argmax(run["singular_values"][:, 0] > tau))].mean())
+        return float(self.growth["alignment"][self._crossing].mean())
 
     @claim(
         "acceleration", "Hardly anything is learned until then, and growth speeds up after", place=_ABSTRACT,
@@ -144,9 +161,8 @@ class Tu2024(Paper):
     )  # fmt: skip
     def learned_at_crossing(self) -> float:
         """Share of the largest mode that is learned when it crosses τ."""
-        tau, run = self.growth
-        top = run["singular_values"][:, 0]
-        return float(top[int(np.argmax(top > tau))] / top[-1])
+        top = self.growth["singular_values"][:, 0]
+        return float(top[self._crossing] / top[-1])
 
     # convergence and bias
 
@@ -157,7 +173,7 @@ class Tu2024(Paper):
         for _ in range(self.starts):
             target, start = rng.standard_normal((2, 6, 6))
             right += bool(np.linalg.det(target) * np.linalg.det(start) > 0)
-            late = 50 / np.linalg.svd(target, compute_uv=False)[-1]
+            late = self.until / np.linalg.svd(target, compute_uv=False)[-1]
             task = ld.SpikedMatrix(target=target)
             # balanced dynamics on the wrong side sits at a saddle, which rounding would leave in the end
             for system, time in ((ld.Mixed(0.1 * self.threshold, start), late), (ld.Balanced(start), late / 4)):
@@ -183,8 +199,8 @@ class Tu2024(Paper):
 
     @cached_property
     def completion(self) -> tuple[float, float]:
-        """Error on all entries after completion from 40 %, at equal train error: mixed and lazy."""
-        task = ld.SpikedMatrix(dim=60, rank=2, noise=0.0, key=0).observe(0.4, key=1)
+        """Error on all entries after completion from a share of them, at equal train error: mixed and lazy."""
+        task = ld.SpikedMatrix(dim=60, rank=2, noise=0.0, key=0).observe(self.seen, key=1)
         seen, times = ["test_error", "train_error"], [0.0, 3.0]
         systems = ld.Mixed(threshold=0.01 * self.threshold), ld.Lazy(threshold=1.0)
         runs = (ld.simulate(s, task, ld.Flow(rtol=1e-7), times=times, observables=seen) for s in systems)
@@ -211,9 +227,9 @@ class Tu2024(Paper):
 
     @cached_property
     def phases(self) -> _Phase:
-        """Three points at w = d²: γ_σ² + γ_w = 0 (active), −0.5 (deeper) and 1.3 (lazy)."""
+        """Three points at w = d²; by default γ_σ² + γ_w is 0 (active), −0.5 (deeper) and 1.3 (lazy)."""
         points = []
-        for gamma in (-2.0, -2.5, -0.7):
+        for gamma in self.exponents:
             law = ld.laws.exponents(self.diagram_dim, variance_exponent=gamma, width_exponent=2.0)
             run = ld.predict(self.diagram_dim, law, rank=5, steps=750)
             best = int(np.argmin(run["test_error"]))
