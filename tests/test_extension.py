@@ -241,6 +241,36 @@ def test_a_task_of_ones_own_is_trained_by_a_network_and_followed_by_the_formula(
     assert "Quartic is not a multiple of ½‖A − T‖_F²" in formula.info.why
 
 
+class Entries(Quartic):
+    """The same cost, each entry of the target a sample."""
+
+    @property
+    def samples(self):
+        return self.target.size
+
+    def sample_gradient(self, matrix, rows, label_noise):
+        place = jnp.unravel_index(rows, self.target.shape)
+        pull = (matrix[place] - self.target[place]) ** 3
+        return jnp.zeros_like(matrix).at[place].add(pull) * self.samples / rows.size
+
+
+@pytest.mark.slow
+def test_a_task_of_ones_own_that_states_its_samples_is_trained_in_batches():
+    w1, w2 = layers(SHAPE, 10)
+    batches = np.random.default_rng(0).integers(0, 12, (20, 3))
+    options = {"learning_rate": 1e-3, "steps": 20, "batches": batches}
+    net = ld.TwoLayer.from_weights(w1, w2)
+    run = ld.simulate(net, Entries(None, TARGET), ld.GradientDescent(**options), observables=["matrix"])
+    for rows in batches:
+        a = w2 @ w1
+        g = np.zeros(SHAPE)
+        np.add.at(g.reshape(-1), rows, 4 * (a - TARGET).reshape(-1)[rows] ** 3)  # N/batch = 12/3
+        w1, w2 = w1 - 1e-3 * w2.T @ g, w2 - 1e-3 * g @ w1.T
+    assert relative(run["matrix"][-1], w2 @ w1) < 1e-12
+    with pytest.raises(ld.InvalidArgument, match="Quartic has no samples"):
+        ld.simulate(net, Quartic(None, TARGET), ld.GradientDescent(**options))
+
+
 @dataclass(frozen=True, eq=False)
 class HeunFlow(Method):
     """Heun's method with a fixed step: a method from outside, for dynamics of the matrix."""

@@ -131,19 +131,20 @@ def _sampled(
     import numpy as np
 
     from lindyn.cli.run_summary import summary_of
-    from lindyn.cli.simulate_command import run_and_replay, stable_rank_at_minimum
+    from lindyn.cli.simulate_command import run_by, stable_rank_at_minimum
     from lindyn.dynamics import Mixed
     from lindyn.methods import GradientDescent
     from lindyn.networks import TwoLayer
     from lindyn.support import checks
+    from lindyn.support.linalg import numerical_rank
 
     key = checks.integer("seed", seed, at_least=0)
     task = o.drawn_task(shape, singular_values=singular_values, key=key, dtype=dtype, **signal)
     net = TwoLayer.parametrized(shape, law, key, dtype=checks.precision("dtype", dtype))
-    run, replay = run_and_replay(Mixed.matching(net), task, GradientDescent(**training), "closed-form", save_every, [])
+    run = run_by(Mixed.matching(net), task, GradientDescent(**training), "closed-form", save_every, [])
     values = np.linalg.svd(task.reference(), compute_uv=False)
-    values = values[values > values[0] * max(shape) * np.finfo(values.dtype).eps]
-    return run, summary_of(run, o.phase_in(net, values, values.size), stable_rank_at_minimum(run, replay))
+    values = values[: numerical_rank(values, shape)]
+    return run, summary_of(run, o.phase_in(net, values, values.size), stable_rank_at_minimum(run))
 
 
 def _predicted(

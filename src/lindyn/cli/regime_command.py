@@ -128,11 +128,12 @@ def _modes(
     import numpy as np
 
     from lindyn.prediction.spectra import SpikedSpectrum, mean_signal_spectrum
+    from lindyn.support.linalg import numerical_rank
 
     matrix = o.matrix_from("target", target)
     if matrix is not None:
         values = np.linalg.svd(matrix, compute_uv=False)
-        values = values[values > values[0] * np.finfo(values.dtype).eps * max(matrix.shape)]
+        values = values[: numerical_rank(values, matrix.shape)]
         return [str(k + 1) for k in range(values.size)], values, values, (matrix.shape[0], matrix.shape[1])
     given = o.values_of(singular_values)
     if given is not None and dim is None and rows is None and columns is None:

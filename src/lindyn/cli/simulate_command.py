@@ -114,7 +114,7 @@ def simulate(
         net = TwoLayer.parametrized(task.shape, law, key, dtype=precision)
     else:
         net = DeepLinear.parametrized(task.shape, deep, key, dtype=precision)
-    run, replay, laid_over = _run(
+    run, laid_over = _run(
         net, task, dynamics, method, formula, save_every, recorded,
         learning_rate=o.rate_of(learning_rate), steps=steps, order=order, momentum=momentum, weight_decay=weight_decay,
     )  # fmt: skip
@@ -122,7 +122,7 @@ def simulate(
 
     modes, count = _signal_modes(task, known, rank)
     summary = {
-        **summary_of(run, o.phase_in(net, modes, count), stable_rank_at_minimum(run, replay)),
+        **summary_of(run, o.phase_in(net, modes, count), stable_rank_at_minimum(run)),
         "width": law.width,
         "depth": net.depth,
         "variance": law.variance_in,
@@ -207,8 +207,8 @@ def _signal_modes(task: SpikedMatrix, known: dict[str, Any], rank: int | None) -
 def _run(
     net: Network, task: SpikedMatrix, dynamics: str, method: str, formula: bool, save_every: int, recorded: list[str],
     **options: Any,
-) -> tuple[Trajectory, Callable[[int], Trajectory], Trajectory | None]:  # fmt: skip
-    """Return the run, a function that repeats it to one record, and the formula's run if it is asked for."""
+) -> tuple[Trajectory, Trajectory | None]:  # fmt: skip
+    """Return the run, and the formula's run if it is asked for."""
     from lindyn.dynamics import Balanced, Lazy, Mixed
     from lindyn.methods import GradientDescent
     from lindyn.simulation import simulate as run_simulation
@@ -220,72 +220,47 @@ def _run(
         system = kinds[dynamics].matching(net, weight_decay=decay)
         options["weight_decay"] = 0.0
     settings = GradientDescent(**options)
-    run, replay = run_and_replay(system, task, settings, method, save_every, recorded)
+    run = run_by(system, task, settings, method, save_every, recorded)
     if not formula:
-        return run, replay, None
+        return run, None
     errors = [n for n in ("train_error", "test_error") if n in run.data]
     mixed = Mixed.matching(net, weight_decay=decay)
-    return run, replay, run_simulation(mixed, task, times=run, observables=[*errors, "singular_values"])
+    return run, run_simulation(mixed, task, times=run, observables=[*errors, "singular_values"])
 
 
-def run_and_replay(
+def run_by(
     system: Any, task: SpikedMatrix, settings: GradientDescent, method: str, save_every: int, recorded: list[str]
-) -> tuple[Trajectory, Callable[[int], Trajectory]]:
-    """Return the run, and a function that repeats it up to one record to take its stable rank there.
-
-    The stable rank needs all singular values; at every step they would cost more than the training.
-    """
-    import warnings
-    from dataclasses import replace
-
-    from lindyn.simulation import simulate as run_simulation
-
-    errors = ["train_error", *(["test_error"] if task.has_truth else [])]
-    watched = [*errors, *(n for n in recorded if n not in errors)]
-    if method == "descent":
-        run = run_simulation(system, task, settings, save_every=save_every, observables=watched)
-
-        def again(record: int) -> Trajectory:
-            last = int(run.step[record])
-            assert run.info.learning_rate is not None  # a descent has one
-            shorter = replace(settings, steps=last, learning_rate=run.info.learning_rate)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the first run has said what there was to say
-                return run_simulation(system, task, shorter, save_every=[last], observables=["stable_rank"])
-
-        return run, again
-    return _continuous(system, task, settings, method, save_every, watched)
-
-
-def _continuous(
-    system: Any, task: SpikedMatrix, settings: GradientDescent, method: str, save_every: int, watched: list[str]
-) -> tuple[Trajectory, Callable[[int], Trajectory]]:
-    """Run a flow or a closed form at the times of a descent's records."""
+) -> Trajectory:
+    """Run a descent, or a flow or closed form at the times of its records."""
     from dataclasses import replace
 
     from lindyn.methods import ClosedForm, Flow, published_learning_rate
     from lindyn.methods.recorded_steps import save_steps
     from lindyn.simulation import simulate as run_simulation
 
+    errors = ["train_error", *(["test_error"] if task.has_truth else [])]
+    watched = [*errors, *(n for n in recorded if n not in errors)]
+    if method == "descent":
+        return run_simulation(system, task, settings, save_every=save_every, observables=watched)
     rate: Any = settings.learning_rate
     if isinstance(rate, str):
         rate = published_learning_rate(system, task, rate)[0]
     steps = save_steps(settings.steps, save_every)
     solver = Flow(weight_decay=settings.weight_decay) if method == "flow" else ClosedForm()
     run = run_simulation(system, task, solver, times=steps * rate, observables=watched)
-    run = replace(run, step=steps[: len(run)].astype(float)).relabelled(learning_rate=rate)
-
-    def again_at(record: int) -> Trajectory:
-        return run_simulation(system, task, solver, times=[run.time[record]], observables=["stable_rank"])
-
-    return run, again_at
+    return replace(run, step=steps[: len(run)].astype(float)).relabelled(learning_rate=rate)
 
 
-def stable_rank_at_minimum(run: Trajectory, replay: Callable[[int], Trajectory]) -> float | None:
-    """Return the stable rank at the smallest test error, or None where there is no test error."""
+def stable_rank_at_minimum(run: Trajectory) -> float | None:
+    """Return the stable rank at the smallest test error, or None where there is no test error.
+
+    The run is repeated up to there: at every step, all singular values would cost more than the training.
+    """
+    from lindyn.simulation import replay
+
     if "test_error" not in run.data:
         return None
-    return float(replay(int(run["test_error"].argmin()))["stable_rank"][-1])
+    return float(replay(run, int(run["test_error"].argmin()), "stable_rank")["stable_rank"][-1])
 
 
 def _report(

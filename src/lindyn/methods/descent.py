@@ -20,7 +20,6 @@ from lindyn.networks.network import Network
 from lindyn.support import checks
 from lindyn.support.programs import on_device, run_compiled
 from lindyn.support.provenance import Provenance
-from lindyn.tasks.regression import Regression
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -161,18 +160,18 @@ class GradientDescent(Method):
         wanted = self.changed("batch_size", "batches", "label_noise")
         if not wanted:
             return None
-        task = problem.task
-        if not isinstance(task, Regression):
+        task, samples = problem.task, problem.task.samples
+        if samples is None:
             raise checks.InvalidArgument(
                 wanted[0], "be left out for this task", f"{type(task).__name__} has no samples", "use a Regression task"
             )
         if self.batch_size is not None:
-            checks.integer("batch_size", self.batch_size, at_most=task.samples)
+            checks.integer("batch_size", self.batch_size, at_most=samples)
         rows = None if self.batches is None else np.asarray(self.batches)
-        if rows is not None and (rows.min() < 0 or rows.max() >= task.samples):
+        if rows is not None and (rows.min() < 0 or rows.max() >= samples):
             raise checks.InvalidArgument(
                 "batches",
-                f"hold sample numbers from 0 to {task.samples - 1}",
+                f"hold sample numbers from 0 to {samples - 1}",
                 f"they run from {rows.min()} to {rows.max()}",
             )
         noise = jnp.asarray(self.label_noise, problem.dtype)

@@ -38,7 +38,7 @@ def _gradient(task: Any, matrix: Any, step: Any, sampling: Sampling | None) -> A
     if sampling.batches is not None:
         rows = sampling.batches[step]
     elif sampling.batch_size is not None:
-        rows = jax.random.choice(order_key, task.inputs.shape[0], (sampling.batch_size,), replace=False)
+        rows = jax.random.choice(order_key, task.samples, (sampling.batch_size,), replace=False)
     else:
         rows = jnp.arange(task.inputs.shape[0])
     noise = sampling.label_noise * jax.random.normal(noise_key, (rows.shape[0], matrix.shape[0]), matrix.dtype)

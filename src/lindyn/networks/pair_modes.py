@@ -290,9 +290,8 @@ def _imbalance(w1: np.ndarray, w2: np.ndarray, r1: np.ndarray, r2: np.ndarray) -
     if len(w1) > w1.shape[1] + len(w2):  # wide: the others are zero
         return _signed_spectrum(np.concatenate([w1.T, w2]), np.repeat([1.0, -1.0], [w1.shape[1], len(w2)]))
     eigenvalues = np.linalg.eigvalsh(r1.T @ r1 - r2.T @ r2)[::-1]
-    rounding = float((sum(w1.shape) + sum(w2.shape)) * np.finfo(np.float64).eps)
     size = float(np.sum(r1**2) + np.sum(r2**2))
-    return np.where(np.abs(eigenvalues) > rounding * size, eigenvalues, 0.0)
+    return np.where(np.abs(eigenvalues) > _rounding(w1, w2) * size, eigenvalues, 0.0)
 
 
 def _folded(eigenvalues: np.ndarray, count: int) -> np.ndarray:

@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Float
 
 from lindyn.solutions.words import INPUTS, OUTPUTS, Words
+from lindyn.support.linalg import rounding_floor
 from lindyn.support.values import Value
 
 Layers = tuple[Float[np.ndarray, "rows columns"], ...]
@@ -82,7 +83,7 @@ def _beyond(span: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     rest = vectors - span @ (span.T @ vectors)
     rest -= span @ (span.T @ rest)  # twice is enough: what the first pass left of the span is rounding
     u, s, _ = np.linalg.svd(rest, full_matrices=False)
-    fresh = u[:, s > size * max(rest.shape) * np.finfo(rest.dtype).eps * 4]
+    fresh = u[:, s > rounding_floor(4 * size, rest.shape, rest.dtype)]
     fresh = fresh[:, : span.shape[0] - span.shape[1]]
     fresh = fresh - span @ (span.T @ fresh)
     return np.linalg.qr(fresh)[0]

@@ -463,7 +463,7 @@ class TwoLayer(Network):
     def _imbalance_spectrum(self) -> tuple[np.ndarray, float]:
         """Eigenvalues of the imbalance, and the rounding below which they are zero."""
         eigenvalues = np.linalg.eigvalsh(self.imbalance().astype(np.float64))
-        floor = np.max(np.abs(self.factor)) ** 2 * max(self.factor.shape) * np.finfo(self.dtype).eps
+        floor = linalg.rounding_floor(np.max(np.abs(self.factor)) ** 2, self.factor.shape, self.dtype)
         return eigenvalues, float(floor)
 
     def _imbalance_means(self) -> tuple[float, float]:

@@ -25,6 +25,7 @@ from lindyn.solutions.balanced import NarrowSolution
 from lindyn.solutions.factor_motion import AbstractFactors, TargetModes, target_modes
 from lindyn.solutions.integrated import FactorFlow
 from lindyn.solutions.mixed import MixedSolution
+from lindyn.solutions.step_sizes import stability_limit
 from lindyn.support import checks
 from lindyn.support.labels import OF_STATES
 from lindyn.support.linalg import stable_rank
@@ -144,46 +145,19 @@ def predict_factors(
     chosen_steps = save_steps(checks.integer("steps", steps, at_least=0), save_every).astype(float)
 
     began = time.perf_counter()
-    if gradient is None:
-        modes = target_modes(target)
-        starts = _starts(start, modes.shape, scale, rate_ratio, draws, key)
-    else:
-        gradient = checks.array("gradient", gradient, 2)
-        starts = _starts(start, None, scale, rate_ratio, draws, key)
-        if gradient.shape != starts[0].shape:
-            wanted = f"have the shape {starts[0].shape} of the product"
-            raise checks.InvalidArgument("gradient", wanted, f"its shape is {gradient.shape}")
-        modes = target_modes(starts[0].matrix - gradient / curvature)
-    net, statistical = starts[0], isinstance(start, Parametrization)
-    if modes.shape != net.shape:
-        raise checks.InvalidArgument(
-            "target", f"have the shape {net.shape} of the product", f"its shape is {modes.shape}"
-        )
-
-    ratio = net.units[0] / net.units[1]  # √(η₂/η₁)
-    decay = mu / (net.units[0] * net.units[1] * curvature)  # in flow time, of a layer that learns at √(η₁η₂)
-    clock = _Clock(rate * curvature * net.clock, momentum, (decay / ratio, decay * ratio))
+    modes, starts = _problem(start, target, gradient, curvature, (scale, rate_ratio, draws, key))
+    net, drawn = starts[0], len(starts) if isinstance(start, Parametrization) else 0
+    clock = _clock(net, rate, curvature, momentum, mu)
     times = clock.times(chosen_steps)
     chosen = _choose(formula, net, clock.decays)
-    runs = [list(_records(chosen, n, modes, times, clock.decays)) for n in starts]
-    values = np.array([[record[0] for record in run] for run in runs])
-    losses = np.array([[record[1] for record in run] for run in runs])
-    thresholds = np.abs([[record[2] for record in run] for run in runs])
-    data = {
-        "singular_values": values.mean(0),
-        "train_error": losses.mean(0) / math.prod(net.shape),
-        "stable_rank": stable_rank(values).mean(0),
-        "threshold": thresholds.mean(0),
-    }
-    if statistical:
-        data["singular_values_std"] = values.std(0)
-    variables = {name: Variable(("mode",) if v.ndim == 2 else (), *OF_STATES[name]) for name, v in data.items()}
-    limit, slow = _stability(net, modes, clock)
-    bound = limit * rate
-    if bound < rate:
+    data = _curves([list(_records(chosen, n, modes, times, clock.decays)) for n in starts], net.shape)
+    if not drawn:
+        del data["singular_values_std"]
+    room, slow = _stability(net, modes, clock)
+    if room < 1:
         warnings.warn(
-            f"Learning rate {rate:.4g} is above the stability bound {bound:.4g}, where descent does not follow its "
-            f"flow. Use a learning rate well below {bound:.4g}.",
+            f"Learning rate {rate:.4g} is above the stability bound {room * rate:.4g}, where descent does not follow "
+            f"its flow. Use a learning rate well below {room * rate:.4g}.",
             StabilityWarning,
             stacklevel=2,
         )
@@ -198,12 +172,54 @@ def predict_factors(
         dtype=net.dtype.name,
         state_bytes=net.w1.nbytes + net.w2.nbytes,
         learning_rate=rate,
-        stability_bound=bound,
+        stability_bound=room * rate,
         seconds_run=time.perf_counter() - began,
-        notes=tuple(_notes(chosen, net, modes, clock, slow, len(starts) if statistical else 0)),
+        notes=tuple(_notes(chosen, net, modes, clock, slow, drawn)),
         sources=("tu2024mixed", "domine2024lazy"),
     )
+    variables = {name: Variable(("mode",) if v.ndim == 2 else (), *OF_STATES[name]) for name, v in data.items()}
     return Trajectory(times, chosen_steps, data, variables, info)
+
+
+def _problem(
+    start: Any, target: Any, gradient: Any, curvature: float, of_start: tuple[float, float, int, Seed]
+) -> tuple[TargetModes, list[TwoLayer]]:
+    """The modes of the target, or of the one that a gradient points to, and the starts, of the same shape."""
+    if gradient is None:
+        modes = target_modes(target)
+        starts = _starts(start, modes.shape, *of_start)
+    else:
+        gradient = checks.array("gradient", gradient, 2)
+        starts = _starts(start, None, *of_start)
+        if gradient.shape != starts[0].shape:
+            must = f"have the shape {starts[0].shape} of the product"
+            raise checks.InvalidArgument("gradient", must, f"its shape is {gradient.shape}")
+        modes = target_modes(starts[0].matrix - gradient / curvature)
+    if modes.shape != starts[0].shape:
+        raise checks.InvalidArgument(
+            "target", f"have the shape {starts[0].shape} of the product", f"its shape is {modes.shape}"
+        )
+    return modes, starts
+
+
+def _clock(net: TwoLayer, rate: float, curvature: float, momentum: float, weight_decay: float) -> _Clock:
+    ratio = net.units[0] / net.units[1]  # √(η₂/η₁)
+    decay = weight_decay / (net.units[0] * net.units[1] * curvature)  # of a layer that learns at √(η₁η₂), in flow time
+    return _Clock(rate * curvature * net.clock, momentum, (decay / ratio, decay * ratio))
+
+
+def _curves(runs: list[list[Record]], shape: tuple[int, int]) -> dict[str, np.ndarray]:
+    """Means over starts of what was recorded, and the standard deviation of the singular values."""
+    values = np.array([[record[0] for record in run] for run in runs])
+    losses = np.array([[record[1] for record in run] for run in runs])
+    thresholds = np.abs([[record[2] for record in run] for run in runs])
+    return {
+        "singular_values": values.mean(0),
+        "train_error": losses.mean(0) / math.prod(shape),
+        "stable_rank": stable_rank(values).mean(0),
+        "threshold": thresholds.mean(0),
+        "singular_values_std": values.std(0),
+    }
 
 
 def _outputs(start: Any, target: Any) -> int | None:
@@ -359,11 +375,11 @@ def _mixed_records(net: TwoLayer, modes: TargetModes, times: np.ndarray, decay: 
 
 def _stability(net: TwoLayer, modes: TargetModes, clock: _Clock) -> tuple[float, float]:
     """Distance to the stability bound, 2(1 + β)/ηκ, and relative error of the top rate, ½ηκ(1 + β)/(1 − β)²."""
-    first = float(np.linalg.norm(net.w1, 2) ** 2 + np.linalg.norm(net.w2, 2) ** 2)
+    first, second = (float(np.linalg.norm(w, 2) ** 2) for w in (net.w1, net.w2))
     highest = float(modes.values[0]) if modes.values.size else 0.0
-    move = clock.per_step * max(first, 2 * math.hypot(highest, net.threshold))
     beta = clock.momentum
-    return 2 * (1 + beta) / move, 0.5 * move * (1 + beta) / (1 - beta) ** 2
+    room = float(stability_limit(first, second, highest, net.threshold, momentum=beta)) / clock.per_step
+    return room, ((1 + beta) / (1 - beta)) ** 2 / room
 
 
 def _notes(formula: str, net: TwoLayer, modes: TargetModes, clock: _Clock, slow: float, draws: int) -> list[str]:

@@ -15,7 +15,6 @@ from jaxtyping import Float
 from lindyn.networks.two_layer import TwoLayer
 from lindyn.support import checks
 from lindyn.support.linalg import numerical_rank
-from lindyn.tasks.regression import Regression
 
 # singular values of the hidden units, relative to the first, below which they are one neuron
 _ONE = 1e-10
@@ -151,17 +150,14 @@ def _neuron(net: Any, task: Any) -> _Neuron:
 
 def _data(task: Any) -> tuple[np.ndarray, np.ndarray, float | None]:
     """Return β⁺, an orthonormal basis of the inputs' span, and the curvature there if it is the same on all of it."""
-    if isinstance(task, Regression):
-        root, coefficients = (np.asarray(x, np.float64) for x in (task.root, task.coefficients))
-        u, s, vt = np.linalg.svd(root, full_matrices=False)
-        rank = numerical_rank(s, root.shape)
-        u, s, basis = u[:, :rank], s[:rank], vt[:rank].T
-        is_white = s[0] - s[-1] <= 1e-12 * s[0]
-        return basis @ ((u.T @ coefficients[:, 0]) / s), basis, float(s[0] ** 2) if is_white else None
-    quadratic = task.quadratic()
-    if quadratic is None:
+    problem = task.least_squares()
+    if problem is None:
         raise checks.InvalidArgument(
-            "task", "be a Regression, or have the cost (κ/2)‖A − T‖²", f"it is {type(task).__name__}"
+            "task", "have a cost of least squares, as Regression and SpikedMatrix have", f"it is {type(task).__name__}"
         )
-    target, curvature = quadratic
-    return np.asarray(target, np.float64)[0], np.eye(target.shape[1]), float(curvature)
+    root, coefficients = (np.asarray(x, np.float64) for x in problem)
+    u, s, vt = np.linalg.svd(root, full_matrices=False)
+    rank = numerical_rank(s, root.shape)
+    u, s, basis = u[:, :rank], s[:rank], vt[:rank].T
+    is_white = s[0] - s[-1] <= 1e-12 * s[0]
+    return basis @ ((u.T @ coefficients[:, 0]) / s), basis, float(s[0] ** 2) if is_white else None

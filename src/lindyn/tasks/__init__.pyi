@@ -7,6 +7,7 @@ from .signal_noise import SignalNoise as SignalNoise
 from .skills import Skills as Skills
 from .spiked import SpikedMatrix as SpikedMatrix
 from .task import Diagonal as Diagonal
+from .task import LeastSquares as LeastSquares
 from .task import Measure as Measure
 from .task import Quadratic as Quadratic
 from .task import Task as Task

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from lindyn.support import checks
 from lindyn.support.precision import result_dtype
-from lindyn.tasks.task import AnyArray, Quadratic, Task, evaluates, optional_signal
+from lindyn.tasks.task import AnyArray, LeastSquares, Quadratic, Task, evaluates, optional_signal
 
 
 class Regression(Task):
@@ -136,6 +136,10 @@ class Regression(Task):
         if np.max(np.abs(covariance - curvature * np.eye(len(covariance)))) > tolerance:
             return None
         return Quadratic(np.asarray((self.coefficients.T @ self.root) / curvature), curvature)
+
+    def least_squares(self) -> LeastSquares:
+        """Return R and C of the cost ½‖R Aᵀ − C‖_F² + constant, from the QR decomposition of the inputs."""
+        return LeastSquares(np.asarray(self.root), np.asarray(self.coefficients))
 
     def minimiser(self) -> Float[np.ndarray, "d_out d_in"]:
         """Return the least-squares solution, that of smallest norm where there are many."""

@@ -54,6 +54,13 @@ class Quadratic(NamedTuple):
     curvature: float
 
 
+class LeastSquares(NamedTuple):
+    """A cost of the form ½‖R Aᵀ − C‖_F² + constant: least squares of outputs that are linear in the inputs."""
+
+    root: Float[np.ndarray, "k d_in"]
+    coefficients: Float[np.ndarray, "k d_out"]
+
+
 class Measure(NamedTuple):
     """A quantity that a task alone can tell of a state; `simulate` records it by its name.
 
@@ -133,6 +140,35 @@ class Task(Value, eqx.Module):
             return None
         target, curvature = quadratic
         return Diagonal(target, np.full(target.shape[1], curvature, target.dtype))
+
+    def least_squares(self) -> LeastSquares | None:
+        """Return R and C of the cost ½‖R Aᵀ − C‖_F² + constant, None for a cost of another form.
+
+        Examples:
+            >>> from lindyn.tasks.spiked import SpikedMatrix
+            >>> SpikedMatrix(target=[[3.0, 4.0]]).least_squares().coefficients.tolist()
+            [[3.0], [4.0]]
+        """
+        found = self.diagonal()
+        if found is None:
+            return None
+        target, curvatures = found
+        root = np.sqrt(curvatures)
+        return LeastSquares(np.diag(root), root[:, None] * np.asarray(target).T)
+
+    @property
+    def samples(self) -> int | None:
+        """Number of training samples N, None for a cost that is no mean over samples."""
+        return None
+
+    def sample_gradient(
+        self, matrix: Float[AnyArray, "d_out d_in"], rows: Any, label_noise: Any
+    ) -> Float[AnyArray, "d_out d_in"]:
+        """Return the gradient on the samples `rows`, with `label_noise` (rows, d_out) added to their outputs.
+
+        Mini-batches and label noise ask for it where `samples` is a number; called inside JAX.
+        """
+        raise NotImplementedError(f"{type(self).__name__} states {self.samples} samples and no gradient of them")
 
     def curvature(self) -> float:
         """Return the largest eigenvalue of the Hessian of C (an estimate at A = 0 for a custom cost)."""

@@ -18,6 +18,7 @@ import numpy as np
 from lindyn.inspection.modules import linear_runs_with_relu
 from lindyn.networks.live_layers import numbers, stored, walk
 from lindyn.support import checks
+from lindyn.support.linalg import numerical_rank
 
 try:
     import torch
@@ -156,7 +157,7 @@ def neural_collapse(model: nn.Module, data: Any) -> NeuralCollapse:
             "data", "have class means that differ", "the features of all classes have one mean"
         )
     s = np.linalg.svd(means, compute_uv=False)
-    s = s[s > s[0] * max(means.shape) * np.finfo(np.float64).eps]
+    s = s[: numerical_rank(s, means.shape)]
     sizes = np.linalg.norm(means, axis=1) * np.linalg.norm(w[present], axis=1)
     cosines = np.sum(means * w[present], axis=1) / np.where(sizes > 0, sizes, 1.0)
     bias = 0.0 if last.bias is None else numbers(last.bias, "bias").astype(np.float64)
@@ -185,7 +186,7 @@ def _certificate(
     z_within, _, _ = _split(z, labels, present)
     _, target, _ = _split(np.eye(len(w))[labels], labels, present)
     room = float(np.linalg.norm(target) - np.linalg.norm(error_between))
-    if room <= 0 or len(s) < len(w) or s[-1] <= s[0] * np.finfo(np.float64).eps:
+    if room <= 0 or len(s) < len(w) or numerical_rank(s, (1,)) < len(w):
         return math.inf
     reach = np.linalg.norm(error_within) / s[-1] + math.sqrt(imbalance) * np.linalg.norm(z_within)
     return float((s[0] * reach / room) ** 2)

@@ -19,6 +19,7 @@ from lindyn.inspection.records import OF_MODES, OF_PAIRS, RECORD, crossings, loa
 from lindyn.networks.live_layers import entry_deviation, numbers, share_memory, stored
 from lindyn.networks.pair_modes import FactorModes, factor_modes, imbalance_drift, share_outside_rows
 from lindyn.support import checks, storage
+from lindyn.support.linalg import numerical_rank
 from lindyn.torch.rate_sums import RateSums
 
 try:
@@ -240,7 +241,7 @@ class RegimeTracker:
             return share_outside_rows((first, second), *start)
         if name not in self._bases:
             rows, size, _ = np.linalg.svd(start[0].T.astype(np.float64), full_matrices=False)
-            self._bases[name] = rows[:, size > size[0] * max(rows.shape) * np.finfo(np.float64).eps]
+            self._bases[name] = rows[:, : numerical_rank(size, rows.shape)]
         basis, w1, w2 = self._bases[name], first.astype(np.float64), second.astype(np.float64)
         outside, gram = w1 - (w1 @ basis) @ basis.T, w2.T @ w2
         total = float(np.sum(gram * (w1 @ w1.T)))  # ‖W2W1‖_F²
