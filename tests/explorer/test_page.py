@@ -7,6 +7,7 @@ from urllib.parse import urlparse
 import numpy as np
 import pytest
 
+import lindyn as ld
 from lindyn.explorer import write_page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -49,8 +50,8 @@ def page(browser, address):
 def predicted(page):
     """Run the snippet of the page and return its prediction."""
     found = {}
-    code = page.locator("#code").inner_text().replace("print(run)\nld.plots.prediction(run)", "")
-    exec(code, found)
+    code = page.locator("#code").inner_text()
+    exec(code.partition("print(run)")[0], found)
     return found["run"]
 
 
@@ -65,18 +66,25 @@ def after(page, act):
     page.wait_for_function("before => last.draws > before", arg=before)
 
 
+@pytest.mark.filterwarnings("ignore::lindyn.prediction.validity.ValidityWarning")  # some show where the theory ends
 def test_every_preset_agrees_with_the_library_through_its_own_snippet(page):
     for preset in presets(page):
         after(page, lambda name=preset: page.select_option("#preset", name))
-        seen = page.evaluate("({steps: last.steps, curves: last.curves, tau: last.law.tau, eta: last.law.eta})")
-        run = predicted(page)
-        whole = [k for k, n in enumerate(seen["steps"]) if float(n).is_integer()]
-        rows = [int(seen["steps"][k]) for k in whole]
-        curves = np.array(seen["curves"])[whole]
+        seen = page.evaluate("({steps: last.steps, curves: last.curves, tau: last.law.tau, network: state.network})")
+        run, curves = predicted(page), np.array(seen["curves"], dtype=float)
         assert seen["tau"] == pytest.approx(run.info.threshold, rel=1e-12)
-        for column, name in enumerate(("train_error", "test_error", "stable_rank")):
-            # the same arithmetic in two languages, over some forty nodes
-            np.testing.assert_allclose(curves[:, column], run[name][rows], rtol=1e-9, atol=1e-12, err_msg=preset)
+        # the same arithmetic in two languages, over some forty nodes; a table of six digits at depth
+        exact = {"rtol": 1e-9, "atol": 1e-12} if seen["network"] == "2" else {"rtol": 1e-6, "atol": 1e-6}
+        names = ("train_error", "test_error", "stable_rank", None, "error_estimate")
+        if seen["network"] == "lora":
+            exact, names = {"rtol": 1e-7, "atol": 1e-10}, ("train_error", None, "stable_rank")  # QR against numbers
+        assert {"train_error"} < {name for name in names if name in run.data}
+        for column, name in enumerate(names):
+            if name in run.data:
+                first = 1 if seen["network"] == "lora" else 0  # the stable rank of A = 0 is not a number there
+                np.testing.assert_allclose(
+                    curves[first:, column], run[name][seen["steps"]][first:], **exact, err_msg=f"{preset}, {name}"
+                )
 
 
 def test_a_picked_point_moves_the_curves_and_arrow_keys_go_on(page):
@@ -90,14 +98,20 @@ def test_a_picked_point_moves_the_curves_and_arrow_keys_go_on(page):
     moved = page.evaluate("last.law.tau")
     d = page.evaluate("last.spec.d")
     assert moved / picked == pytest.approx(d**0.05)
+    before = page.locator("#modes").inner_html()
+    after(page, lambda: page.keyboard.press("ArrowUp"))
+    assert page.locator("#modes").inner_html() != before
 
 
 def test_the_address_restores_the_view_in_a_new_tab(page):
-    after(page, lambda: page.select_option("#preset", "Deep in the lazy region"))
-    other = page.context.new_page()
-    other.goto(page.url)
-    other.wait_for_function("window.last")
-    assert other.evaluate("last.curves") == page.evaluate("last.curves")
+    for preset in ("Deep in the lazy region", "Three layers", "LoRA adapter"):
+        after(page, lambda name=preset: page.select_option("#preset", name))
+        other = page.context.new_page()
+        other.goto(page.url)
+        other.wait_for_function("window.last")
+        assert other.evaluate("[state, last.curves]") == page.evaluate("[state, last.curves]")
+        assert len(page.url.partition("#")[2]) < 130
+        other.close()
 
 
 def test_values_out_of_range_are_refused_beside_their_control(page, address):
@@ -112,6 +126,10 @@ def test_values_out_of_range_are_refused_beside_their_control(page, address):
     other.wait_for_function("window.last")
     assert "must be a number" in other.locator("#w_d_out").inner_text()
     assert other.evaluate("state.steps") == 200
+    other.goto(address + "#network=lora&gamma_w=2.5")
+    other.reload()
+    other.wait_for_function("window.last")
+    assert "between 0 and 1, but it is 2.5" in other.locator("#w_gamma_w").inner_text()
 
 
 def test_outside_the_theory_the_page_says_so(page):
@@ -119,13 +137,38 @@ def test_outside_the_theory_the_page_says_so(page):
     assert "approximate" in page.locator("#facts").inner_text()
     page.fill("#n_strength", "0.1")
     after(page, lambda: page.keyboard.press("Tab"))
-    assert "use lindyn predict" in page.locator("#facts").inner_text()
+    assert "lindyn predict has one that does" in page.locator("#facts").inner_text()
+    after(page, lambda: page.select_option("#preset", "Underparameterised"))
+    assert "cannot go below a test error of 0.35" in page.locator("#facts").inner_text()
+    after(page, lambda: page.select_option("#c_network", "3"))
+    assert page.locator("#n_decay").is_disabled()
+    assert "two layers only" in page.locator("#u_decay").inner_text()
+
+
+def test_the_map_is_what_predict_cells_says_and_is_hatched_where_it_says_so(page):
+    after(page, lambda: page.select_option("#preset", "Deep in the active region"))
+    page.wait_for_function("map.task === null")
+    cells, signal, steps = page.evaluate("[map.cells, last.spec.signal, state.steps]")
+    gamma_v, gamma_w = (np.array([0.1 * (c[k] + 0.5) for c in cells]) for k in ("j", "i"))
+    at = {"singular_values": signal, "noise": 1.0}
+    told = ld.prediction.predict_cells(200, gamma_v - 3, gamma_w, [c["steps"] for c in cells], **at)
+    # the map does not round widths, which shows where a width is small
+    wide = gamma_w > 2
+    np.testing.assert_allclose(np.array([c["test"] for c in cells])[wide], told["test_error"][wide], rtol=1e-4)
+    wide, unit = gamma_w > 1.2, np.sum(np.square(signal)) / 200**2
+    outside = np.array([c["outside"] for c in cells])
+    far = np.abs(told["error_estimate"] / (0.1 * unit) - 1) > 1e-2
+    np.testing.assert_array_equal(outside[wide & far], told["error_estimate"][wide & far] > 0.1 * unit)
+    assert 0.05 < outside.mean() < 0.5
+    hatched = page.locator("#map path[fill='url(#hatch)']").get_attribute("d").count("z")
+    assert hatched == outside.sum()
+    assert all(c["steps"] <= steps for c in cells)
 
 
 def test_figure_and_data_are_saved(page, tmp_path):
     for button, suffix, start in (
         ("#svgout", ".svg", b"<svg"),
-        ("#csvout", ".csv", b"step,flow"),
+        ("#csvout", ".csv", b"step,flow_time"),
         ("#pngout", ".png", b"\x89PNG"),
     ):
         with page.expect_download() as download:
@@ -135,7 +178,10 @@ def test_figure_and_data_are_saved(page, tmp_path):
         assert path.suffix == suffix
         assert path.read_bytes().startswith(start)
     rows = np.genfromtxt(tmp_path / "lindyn.csv", delimiter=",", names=True)
-    np.testing.assert_array_equal(rows["test_error"], np.array(page.evaluate("last.curves"))[:, 1])
+    curves = np.array(page.evaluate("last.curves"))
+    np.testing.assert_array_equal(rows["test_error"], curves[:, 1])
+    np.testing.assert_array_equal(rows["error_estimate"], curves[:, 4])
+    assert {"signal_mode_1", "threshold"} <= set(rows.dtype.names)
 
 
 def test_the_keyboard_alone_reaches_every_control(page):
@@ -146,8 +192,23 @@ def test_the_keyboard_alone_reaches_every_control(page):
         page.keyboard.press("Tab")
     names = page.evaluate("CONTROLS.map(c => c[0])")
     expected = {f"{kind}_{name}" for name in names for kind in ("c", "n")}
-    expected |= {"preset", "c_axis", "c_scale", "panel", "map", "svgout", "pngout", "csvout", "copy", "tourstart"}
+    expected |= {"preset", "c_network", "c_axis", "c_scale", "c_panel", "map", "modes", "err", "rank", "code"}
+    expected |= {"svgout", "pngout", "csvout", "copy", "tourstart"}
     assert expected <= reached
+
+
+def test_values_are_read_by_pointer_and_by_arrow_keys_with_their_units(page):
+    box = page.locator("#err").bounding_box()
+    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
+    read = page.locator("#r_err").inner_text()
+    assert "squares per entry" in read
+    assert "±" in read
+    page.locator("#modes").focus()
+    page.keyboard.press("ArrowRight")
+    assert "in units of a singular value" in page.locator("#r_modes").inner_text()
+    assert page.locator("#r_err").inner_text() != read
+    page.keyboard.press("Home")
+    assert page.locator("#r_rank").inner_text().startswith("step 0, t = 0")
 
 
 def test_the_tour_tells_five_steps(page):
@@ -177,18 +238,26 @@ def test_the_file_is_small(address):
     assert Path(urlparse(address).path).stat().st_size < 300_000
 
 
-def test_numbers_are_json_of_the_command(page):
-    """The page and `lindyn predict --json` tell the same numbers."""
+@pytest.mark.filterwarnings("ignore::lindyn.prediction.validity.ValidityWarning")
+def test_numbers_of_the_presets_are_json_of_the_command(page):
+    """The page and `lindyn predict --json` tell the same numbers; an adapter is not among what the command predicts."""
     from helpers.commands import as_json
 
-    after(page, lambda: page.select_option("#preset", "Deep in the active region"))
-    law, spec = page.evaluate("last.law"), page.evaluate("last.spec")
-    told = as_json(
-        "predict", "--dim", 200, "--singular-values", ",".join(map(str, spec["signal"])), "--noise", 1,
-        "--variance", law["variance"], "--width", law["width"], "--learning-rate", law["eta"], "--steps", 750,
-    )  # fmt: skip
-    best = page.evaluate("last.best")
-    assert told["test_error"][int(best["steps"])] == pytest.approx(best["test"], rel=1e-9)
+    for preset in presets(page):
+        after(page, lambda name=preset: page.select_option("#preset", name))
+        law, spec, state = page.evaluate("[last.law, last.spec, state]")
+        if state["network"] == "lora":
+            continue
+        extra = ("--weight-decay", spec["decay"]) if spec["decay"] else ()
+        told = as_json(
+            "predict", "--rows", state["d_out"], "--columns", state["d_in"], "--singular-values",
+            ",".join(map(str, spec["signal"])), "--noise", state["noise"], "--variance", law["variance"], "--width",
+            law["width"], "--learning-rate", law["eta"], "--steps", state["steps"], "--depth", state["network"], *extra,
+        )  # fmt: skip
+        best = page.evaluate("last.best")
+        exact = {"rel": 1e-9} if state["network"] == "2" else {"rel": 1e-6, "abs": 1e-6}
+        assert told["min_test_error"] == pytest.approx(best["test"], **exact), preset
+        assert told["steps_to_min"] == best["steps"], preset
 
 
 def test_exact_descent_is_laid_over_and_can_be_cancelled(browser, page):
@@ -217,13 +286,3 @@ def test_exact_descent_is_laid_over_and_can_be_cancelled(browser, page):
     finally:
         server.shutdown()
         server.server_close()
-
-
-def test_a_slider_redraws_in_a_twentieth_of_a_second(page):
-    """Measured for the record of the run; the bound is wide, since a busy machine is no fault of the page."""
-    spent = []
-    page.locator("#c_noise").focus()
-    for _ in range(9):
-        after(page, lambda: page.keyboard.press("ArrowRight"))
-        spent.append(page.evaluate("last.ms"))
-    assert np.median(spent) < 1000

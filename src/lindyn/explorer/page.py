@@ -8,6 +8,8 @@ from pathlib import Path
 
 from lindyn.explorer.formulas import formulas, tables
 
+_PROGRAM = ("settings.js", "model.js", "charts.js", "controls.js")
+
 
 def page(*, descent: bool = False) -> str:
     """Return the page's text.
@@ -23,8 +25,8 @@ def page(*, descent: bool = False) -> str:
     here = resources.files("lindyn.explorer")
     parts = {
         "/*FORMULAS*/": formulas(),
-        "/*TABLES*/": json.dumps(tables(), separators=(",", ":")),
-        "/*PROGRAM*/": here.joinpath("page.js").read_text(encoding="utf-8"),
+        "/*TABLES*/": json.dumps(tables(), separators=(",", ":")).replace("</", "<\\/"),
+        "/*PROGRAM*/": "".join(here.joinpath(name).read_text(encoding="utf-8") for name in _PROGRAM),
         "<!--DESCENT-->": '<button type="button" id="descend">Exact descent</button>' if descent else "",
     }
     text = here.joinpath("page.html").read_text(encoding="utf-8")

@@ -20,14 +20,15 @@ from lindyn.support import checks
 CHUNKS = 25  # of a run: after each, progress is told and a closed connection is noticed
 MOST_ENTRIES = 4_000_000  # of a matrix: 2,000 × 2,000
 _MOST_BYTES = 100_000  # of a request
-_KEYS = ("d_out", "d_in", "signal", "noise", "variance", "width", "eta", "steps")
+_KEYS = ("d_out", "d_in", "signal", "noise", "variance", "width", "eta", "steps", "decay")
 
 
 def descend(settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the progress of an exact descent and at last its errors.
 
     Args:
-        settings: d_out, d_in, signal (singular values), noise, variance, width, eta (learning rate), steps.
+        settings: d_out, d_in, signal (singular values), noise, variance, width, eta (learning rate), steps,
+            decay (weight decay).
 
     Yields:
         {"done": share} after each chunk, then {"step": […], "train_error": […], "test_error": […], "status": …}.
@@ -52,11 +53,12 @@ def descend(settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
     task = SpikedMatrix(shape=(d_out, d_in), singular_values=settings["signal"], noise=settings["noise"], key=0)
     system: Any = TwoLayer.gaussian((d_out, d_in), settings["width"], settings["variance"], key=1)
     rate = checks.number("eta", settings["eta"], above=0)
+    decay = checks.number("decay", settings["decay"], at_least=0)
     marks = sorted({round(steps * k / CHUNKS) for k in range(CHUNKS + 1)})
     found: dict[str, list[float]] = {"step": [], "train_error": [], "test_error": []}
     status = "completed"
     for first, last in pairwise(marks):
-        method = GradientDescent(learning_rate=rate, steps=last - first)
+        method = GradientDescent(learning_rate=rate, steps=last - first, weight_decay=decay)
         seen = ["train_error", "test_error"]
         run = simulate(system, task, method, save_every=max(1, (last - first) // 4), observables=seen, progress=False)
         kept = slice(0 if first == 0 else 1, None)

@@ -1,4 +1,5 @@
 from .balanced import NarrowSolution as NarrowSolution
+from .balanced import adapter_mode as adapter_mode
 from .deep_modes import deep_balanced_time as deep_balanced_time
 from .deep_modes import deep_mode_curve as deep_mode_curve
 from .deep_modes import deep_mode_time as deep_mode_time

@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from lindyn.solutions.factor_motion import AbstractFactors, Rows
 from lindyn.support import checks
+from lindyn.support.namespaces import arrays
 
 # Largest exponent ψΔ of one part of a step. The triangle R of [I; Φ^{1/2}V] has a condition number of about e^{ψΔ}, so
 # that a part loses a factor e^8 ≈ 3000 of the sixteen digits, and twelve remain, however long the step.
@@ -86,6 +87,43 @@ def _grown(state: np.ndarray, exponents: np.ndarray, span: float) -> np.ndarray:
         turned = np.linalg.solve(np.swapaxes(r, -1, -2), np.swapaxes(growth * state, -1, -2))
         state = np.swapaxes(turned, -1, -2)
     return state
+
+
+def adapter_mode(singular_value: Any, threshold: Any, overlap: Any, time: Any) -> tuple[Any, Any]:
+    """Return what an adapter with B = 0 learns of one target mode s u vᵀ: along u vᵀ, and along u beside v.
+
+    (3.4) for W2 = 0 and W1W1ᵀ = 2τI, in numbers. Only the direction a of row(W1) nearest to v takes part, with
+    aᵀv = √overlap; outside of row(W1) nothing is learned at first, and A(t) = u(along·v + beside·v⊥)ᵀ turns towards v
+    as W1 does.
+
+    Args:
+        singular_value: s > 0.
+        threshold: τ > 0.
+        overlap: squared overlap of v with the rows of W1, in (0, 1]; w/d_in of a random one.
+        time: flow time t ≥ 0.
+
+    References:
+        theory (3.4), (2.7).
+
+    Examples:
+        >>> along, beside = adapter_mode(3.0, 0.5, 1.0, 0.1)
+        >>> float(along.round(4)), float(beside)
+        (0.3008, 0.0)
+        >>> [float(part.round(3)) for part in adapter_mode(3.0, 0.5, 0.04, 100.0)]
+        [3.0, 0.0]
+    """
+    xp, (s, tau, share, t) = arrays(singular_value, threshold, overlap, time)
+    psi = xp.hypot(s, tau)
+    cosine, sine = xp.sqrt(0.5 * (1 + tau / psi)), s / xp.sqrt(2 * psi * (psi + tau))
+    left, risen = xp.exp(-2 * psi * t), -xp.expm1(-2 * psi * t)
+    inside, outside = xp.sqrt(2 * tau * share), xp.sqrt(2 * tau * (1 - share))
+    up, down = cosine * inside, sine * inside
+    # (e^{2τt} − 1)e^{−2ψt}/2τ, and the determinant e^{−2ψt}R², in which nothing overflows
+    slow = (xp.exp(2 * (tau - psi) * t) - left) / (2 * tau)
+    size = xp.sqrt(left + risen * (up**2 + left * down**2) / (2 * psi) + slow * outside**2)
+    learned = cosine * sine * inside * risen / size
+    along = inside * (cosine**2 + sine**2 * left) / size
+    return learned * along, learned * outside * xp.exp((tau - psi) * t) / size
 
 
 class NarrowSolution(AbstractFactors):

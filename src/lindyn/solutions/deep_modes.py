@@ -18,6 +18,7 @@ escape is scaled (its time is ∝ 1/s) and the rest follows the balanced limit.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -139,9 +140,24 @@ def deep_mode_curve(singular_value: Any, threshold: Any, time: Any, depth: int) 
         return or_nan(xp, fine, -s * xp.expm1(-t))
     moving = (s > 0) & (tau > 0)
     ratio = xp.where(moving, s / xp.where(moving, tau, 1.0), 1.0)
-    log_time = xp.log(t) + (2 - 2 / depth) * xp.log(xp.where(moving, tau, 1.0))
+    log_time = scaled_log_time(xp.where(moving, tau, 1.0), t, depth)
     risen = _levels_at(xp, _table(depth), _knots(xp, depth, xp.log(ratio)), log_time)
     return or_nan(xp, fine, xp.where(moving, -s * xp.expm1(-risen), 0.0))
+
+
+def scaled_log_time(threshold: Any, time: Any, depth: Any) -> Float[Any, "..."]:
+    """Return ln(t τ^{2−2/L}), the time of the table.
+
+    Args:
+        threshold: τ > 0.
+        time: t.
+        depth: L.
+
+    References:
+        theory (7.4).
+    """
+    xp, (tau, t, layers) = arrays(threshold, time, depth)
+    return xp.log(t) + (2 - 2 / layers) * xp.log(tau)
 
 
 @by_numpy
@@ -310,11 +326,11 @@ def _knots(xp: Any, depth: int, log_ratio: Any) -> Float[Any, "... levels"]:
     place = (xp.clip(log_ratio, lowest, highest) - lowest) / spacing
     first, offset = _window(xp, place, table.log_ratios.size)
     values = xp.asarray(table.log_times, dtype=log_ratio.dtype)
-    shares = xp.stack(_shares(offset), axis=-1)
+    shares = xp.stack(polynomial_shares(offset), axis=-1)
     inside = sum(shares[..., k, None] * xp.take(values, first + k, axis=0) for k in range(_POINTS))
     log_levels = xp.asarray(table.log_levels, dtype=log_ratio.dtype)
     x = log_ratio[..., None]
-    inside = xp.where(x < lowest, log_levels - math.log(depth), inside)
+    inside = xp.where(x < lowest, lazy_log_time(log_levels, depth), inside)
     return xp.where(x > highest, _scaled_escape(xp, depth, xp.clip(x, highest, None)), inside)
 
 
@@ -334,28 +350,64 @@ def _scaled_escape(xp: Any, depth: int, log_ratio: Any) -> Any:
     dtype = log_ratio.dtype
     beyond = log_ratio - table.log_ratios[-1]
     levels = xp.asarray(table.log_levels, dtype=dtype)
-    grown = levels + beyond  # the same m/τ lies at a higher level of the table, until m is of the size of s
-    mid = 0.0
-    same = xp.where(grown < mid, grown, xp.where(levels > mid, levels, mid))
+    same = same_escape(levels, beyond)
     delay = _polynomial(xp, xp.asarray(escape, dtype=dtype), (same - table.log_levels[0]), table)
-    return _delayed(xp, depth, log_ratio, beyond, delay, xp.asarray(balanced, dtype=dtype))
+    return delayed_log_time(log_ratio, beyond, delay, xp.asarray(balanced, dtype=dtype), depth)
 
 
-def _delayed(xp: Any, depth: Any, log_ratio: Any, beyond: Any, delay: Any, balanced: Any) -> Any:
-    y_one = xp.exp(-log_ratio / depth)  # m = τ
-    from_one = -(y_one ** (2 - depth)) / (depth - 2) + 0.5 * y_one**2
-    rest = xp.exp((2 / depth - 2) * log_ratio) * (balanced - from_one)
-    return xp.log(xp.clip(delay * xp.exp(-beyond) + rest, 1e-300, None))
+def lazy_log_time(log_level: Any, depth: Any) -> Any:
+    """Return ln t at which p reaches a level far below the threshold, where p = Lt, τ = 1.
+
+    Args:
+        log_level: ln p.
+        depth: L.
+    """
+    xp, (level, layers) = arrays(log_level, depth)
+    return level - xp.log(layers)
+
+
+def same_escape(log_level: Any, beyond: Any) -> Any:
+    """Return the level ln p of the table's largest ratio at which m/τ is that of a level beyond the table.
+
+    Args:
+        log_level: ln p.
+        beyond: logarithm of s/τ over the table's largest.
+    """
+    xp, (level, over) = arrays(log_level, beyond)
+    grown = level + over  # until m is of the size of s
+    return xp.where(grown < 0, grown, xp.where(level > 0, level, 0.0))
+
+
+def delayed_log_time(log_ratio: Any, beyond: Any, delay: Any, balanced: Any, depth: Any) -> Any:
+    """Return ln t beyond the table, τ = 1: the delay of the escape, scaled by 1/s, and the balanced mode after it.
+
+    Args:
+        log_ratio: ln(s/τ).
+        beyond: its distance from the end of the table.
+        delay: how much longer than the balanced mode the table's largest ratio takes.
+        balanced: the integral Y of (7.6) at the level.
+        depth: L ≥ 3.
+    """
+    xp, (x, over, late, integral, layers) = arrays(log_ratio, beyond, delay, balanced, depth)
+    y_one = xp.exp(-x / layers)  # m = τ
+    from_one = -(y_one ** (2 - layers)) / (layers - 2) + 0.5 * y_one**2
+    total = late * xp.exp(-over) + xp.exp((2 / layers - 2) * x) * (integral - from_one)
+    return xp.log(xp.where(total > 1e-300, total, 1e-300))
 
 
 def _polynomial(xp: Any, values: Any, above_first: Any, table: _Table) -> Any:
     """Values over the levels at other levels."""
     spacing = table.log_levels[1] - table.log_levels[0]
     first, offset = _window(xp, above_first / spacing, table.log_levels.size)
-    return sum(share * xp.take(values, first + k, axis=0) for k, share in enumerate(_shares(offset)))
+    return sum(share * xp.take(values, first + k, axis=0) for k, share in enumerate(polynomial_shares(offset)))
 
 
-def _shares(offset: Any) -> list[Any]:
+def polynomial_coefficients(values: Sequence[Any]) -> list[Any]:
+    """Polynomial through eight values on an even grid, in the place counted from their centre, lowest power first."""
+    return [sum(float(w) * value for w, value in zip(row, values, strict=True)) for row in _monomials()]
+
+
+def polynomial_shares(offset: Any) -> list[Any]:
     """What each of eight values on an even grid adds to their polynomial, at a place counted from their centre."""
     powers = [1.0 if k == 0 else offset**k for k in range(_POINTS)]
     return [sum(float(row[k]) * power for row, power in zip(_monomials(), powers, strict=True)) for k in range(_POINTS)]
@@ -365,17 +417,18 @@ def _along(xp: Any, rows: Any, index: Any) -> Any:
     return xp.take_along_axis(rows, index[..., None], axis=-1)[..., 0]
 
 
-def _coefficients(xp: Any, rows: Any, first: Any) -> Any:
-    """Polynomial through the eight knots from `first` on, lowest power first along the last axis."""
+def _coefficients(xp: Any, rows: Any, first: Any) -> list[Any]:
+    """Polynomial through the eight knots from `first` on, lowest power first."""
     values = xp.take_along_axis(rows, first[..., None] + xp.arange(_POINTS), axis=-1)
-    return values @ xp.asarray(_monomials().T, dtype=rows.dtype)
+    product = values @ xp.asarray(_monomials().T, dtype=rows.dtype)
+    return [product[..., k] for k in range(_POINTS)]
 
 
-def _horner(coefficients: Any, x: Any) -> tuple[Any, Any]:
+def _horner(coefficients: list[Any], x: Any) -> tuple[Any, Any]:
     """Value and slope."""
-    value, slope = coefficients[..., -1], 0.0
-    for k in range(_POINTS - 2, -1, -1):
-        value, slope = value * x + coefficients[..., k], slope * x + value
+    value, slope = coefficients[-1], 0.0
+    for coefficient in coefficients[-2::-1]:
+        value, slope = value * x + coefficient, slope * x + value
     return value, slope
 
 
@@ -398,12 +451,27 @@ def _last_pace(xp: Any, table: _Table, knots: Any) -> tuple[Any, Any]:
     return last, (last - before) / (math.exp(table.log_levels[-1]) - math.exp(table.log_levels[-2]))
 
 
+def late_level(log_time: Any, last: Any, before: Any, level: Any, level_before: Any) -> Any:
+    """Return p after the last knot of time, where it rises at a constant rate.
+
+    Args:
+        log_time: ln t.
+        last: ln t of the last knot.
+        before: ln t of the knot before.
+        level: ln p of the last knot.
+        level_before: ln p of the knot before.
+    """
+    xp, (t, last, before, top, below) = arrays(log_time, last, before, level, level_before)
+    pace = (xp.exp(last) - xp.exp(before)) / (xp.exp(top) - xp.exp(below))
+    return xp.exp(top) + (xp.exp(t) - xp.exp(last)) / pace
+
+
 def _late_times(xp: Any, table: _Table, knots: Any, risen: Any) -> Any:
     last, pace = _last_pace(xp, table, knots)
     return last + (risen - math.exp(table.log_levels[-1])) * pace
 
 
-def _place_within(xp: Any, coefficients: Any, left: Any, ends: tuple[Any, Any], sought: Any) -> Any:
+def place_within(xp: Any, coefficients: list[Any], left: Any, ends: tuple[Any, Any], sought: Any) -> Any:
     """Where a local polynomial takes a value, between a knot at `left` and the next."""
     bottom, top = ends
     place = left + (sought - bottom) / (top - bottom)
@@ -429,11 +497,10 @@ def _levels_at(xp: Any, table: _Table, knots: Any, log_time: Any) -> Any:
     coefficients = _coefficients(xp, rows, first)
     left = xp.asarray(low - first, dtype=sought.dtype) - _CENTRE
     bottom, top = _along(xp, rows, low), _along(xp, rows, low + 1)
-    place = _place_within(xp, coefficients, left, (bottom, top), sought)
+    place = place_within(xp, coefficients, left, (bottom, top), sought)
     spacing = table.log_levels[1] - table.log_levels[0]
     inside = xp.exp(table.log_levels[0] + spacing * (xp.asarray(first, dtype=sought.dtype) + _CENTRE + place))
     early = xp.exp(table.log_levels[0] + log_time - knots[..., 0])
-    last, pace = _last_pace(xp, table, knots)
-    late = math.exp(table.log_levels[-1]) + (xp.exp(log_time) - last) / pace
+    late = late_level(log_time, knots[..., -1], knots[..., -2], table.log_levels[-1], table.log_levels[-2])
     inside = xp.where(log_time < knots[..., 0], early, inside)
     return xp.where(log_time > knots[..., -1], late, inside)
