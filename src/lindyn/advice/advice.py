@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from lindyn.advice.adam_advice import AdamAdvice, adam_advice, is_adam
 from lindyn.advice.limits import assumptions_of, constraints_of
-from lindyn.advice.recipes import narrow_starts, wide_starts
 from lindyn.advice.recommendation import Advice, Depth, ModeAdvice
 from lindyn.advice.theory import (
     AbstractTheory,
-    NarrowTheory,
     Point,
     Search,
-    WideTheory,
     highest_stable_rate,
     search,
+    theory_of,
     trade_off,
 )
 from lindyn.prediction.estimation import estimate_spectrum
@@ -116,8 +115,7 @@ def advise(
     budget = checks.integer("steps", steps, at_least=1)
     spectrum, noise_is, notes = _spectrum(shape, rank, singular_values, target, gradient, noise, scale, kappa)
     w = None if width is None else checks.integer("width", width, at_least=1)
-    narrow = w is not None and w < min(spectrum.shape)
-    theory: AbstractTheory = NarrowTheory.searched(spectrum, w) if w is not None and narrow else WideTheory(spectrum, w)
+    theory = theory_of(spectrum, w)
     if not spectrum.signal.any():
         raise _hidden(target, gradient, f"no singular value stands out of the bulk, which ends at {spectrum.edge:.4g}")
     unit = kappa / (1 - mu)  # flow time of a step of learning rate 1
@@ -133,7 +131,7 @@ def advise(
     if found.unlimited_error > (1 - _LEAST_GAIN) * theory.signal_entry:
         gain = f"training lowers the error of predicting zero by less than {_LEAST_GAIN:.0%}"
         raise _hidden(target, gradient, gain)
-    return _advice(theory, found, given, budget, narrow, optimizer, mu, kappa, noise_is, notes)
+    return _recommended(_Plan(theory, found, given, budget, optimizer, mu, kappa, noise_is), notes)
 
 
 def _outputs(shape: Any, target: Any, gradient: Any) -> int | None:
@@ -218,51 +216,63 @@ def _spectrum(
     return SpikedSpectrum(estimate.shape, signal, estimate.noise), how, [found]
 
 
-def _advice(
-    theory: AbstractTheory,
-    found: Search,
-    given: float | None,
-    budget: int,
-    narrow: bool,
-    optimizer: str,
-    mu: float,
-    kappa: float,
-    noise_is: str,
-    notes: list[str],
-) -> Advice:
-    spectrum, best = theory.spectrum, found.recommended
-    tau, unit = best.threshold, kappa / (1 - mu)
-    width = theory.width_at(tau)
-    rate, bound = best.rate / unit, (1 + mu) * theory.stability_bound(tau) / kappa
-    rows = trade_off(theory, given, DEPTHS)
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """A search that has ended, and what the user asked for."""
+
+    theory: AbstractTheory
+    found: Search
+    given_rate: float | None  # flow time of a step
+    budget: int
+    optimizer: str
+    momentum: float
+    curvature: float
+    noise_is: str
+
+    @property
+    def best(self) -> Point:
+        """The recommended point."""
+        return self.found.recommended
+
+    @property
+    def unit(self) -> float:
+        """Flow time of a step of learning rate 1."""
+        return self.curvature / (1 - self.momentum)
+
+
+def _recommended(plan: _Plan, notes: list[str]) -> Advice:
+    theory, best, mu, kappa = plan.theory, plan.best, plan.momentum, plan.curvature
+    spectrum, tau = theory.spectrum, best.threshold
+    variance = theory.variance(tau)
+    rate, bound = best.rate / plan.unit, (1 + mu) * theory.stability_bound(tau) / kappa
     if best.test_error > 0.9 * theory.signal_entry:
         notes = [*notes, f"the best error is {best.test_error / theory.signal_entry:.0%} of that of predicting zero"]
     lag = 0.5 * best.rate * math.hypot(float(theory.modes[0]), tau)
     return Advice(
         shape=spectrum.shape,
-        width=width,
-        narrow=narrow,
+        width=theory.width_at(tau),
+        narrow=variance is None,
         noise=spectrum.noise,
         threshold=tau,
         phase=_phase(theory, tau),
-        variance=None if narrow else tau / width,
+        variance=variance,
         learning_rate=rate,
         stability_bound=bound,
         steps=best.step,
-        budget=budget,
+        budget=plan.budget,
         test_error=best.test_error,
         test_error_range=theory.range_at(best),
         zero_error=theory.signal_entry,
         stable_rank=best.stable_rank,
-        smallest_error=found.smallest_error,
+        smallest_error=plan.found.smallest_error,
         steps_per_decade=math.log(10) / (2 * float(theory.modes[-1]) * best.rate),
         modes=_modes(theory, best),
-        starts=narrow_starts(spectrum, width, tau, rate) if narrow else wide_starts(spectrum, width, tau, rate),
-        constraints=constraints_of(theory, found, narrow, rate / bound),
-        trade_off=tuple(_depth(theory, p, best, budget, narrow, unit) for p in rows),
-        assumptions=assumptions_of(theory, narrow, mu, kappa, lag, noise_is),
+        starts=theory.starts(tau, rate),
+        constraints=constraints_of(theory, plan.found, rate / bound),
+        trade_off=tuple(_depth(plan, p) for p in trade_off(theory, plan.given_rate, DEPTHS)),
+        assumptions=assumptions_of(theory, mu, kappa, lag, plan.noise_is),
         notes=tuple(notes),
-        optimizer=optimizer,
+        optimizer=plan.optimizer,
         momentum=mu,
         curvature=kappa,
     )
@@ -285,19 +295,19 @@ def _modes(theory: AbstractTheory, best: Point) -> tuple[ModeAdvice, ...]:
     return tuple(out)
 
 
-def _depth(theory: AbstractTheory, p: Point, best: Point, budget: int, narrow: bool, unit: float) -> Depth:
-    width = theory.width_at(p.threshold)
+def _depth(plan: _Plan, p: Point) -> Depth:
+    theory = plan.theory
     return Depth(
         depth=p.threshold / float(theory.modes[-1]),
         threshold=p.threshold,
         phase=_phase(theory, p.threshold),
-        width=width,
-        variance=None if narrow else p.threshold / width,
-        learning_rate=p.rate / unit,
+        width=theory.width_at(p.threshold),
+        variance=theory.variance(p.threshold),
+        learning_rate=p.rate / plan.unit,
         steps=p.step,
-        price=p.step / max(best.step, 1),
+        price=p.step / max(plan.best.step, 1),
         test_error=p.test_error,
         stable_rank=p.stable_rank,
-        within_budget=p.step <= budget,
+        within_budget=p.step <= plan.budget,
         curve=np.stack([p.steps, p.curve]),
     )

@@ -6,9 +6,10 @@ import math
 from typing import Any
 
 from lindyn.advice.recommendation import Start
-from lindyn.advice.theory import WIDE_ERROR
 from lindyn.networks.lora import gaussian_variance, kaiming_variance, lora_scale
 from lindyn.prediction.spectra import SpikedSpectrum
+
+WIDE_ERROR = 0.1  # √(d/w) up to which a Gaussian start is said to follow the formula
 
 
 def wide_starts(spectrum: SpikedSpectrum, width: int, tau: float, rate: float) -> tuple[Start, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -65,6 +65,14 @@ class Constraint:
     condition: str
     status: str
     remark: str
+
+    @classmethod
+    def small(cls, condition: str, value: float, limit: float, *, name: str, what: str) -> Self:
+        """Return the condition that a value is at most a limit, beyond which `what` holds only to its order."""
+        text = f"{name} = {value:.2g}, should be at most {limit:g}"
+        if value <= limit * (1 + 1e-9):
+            return cls(condition, "satisfied", text)
+        return cls(condition, "binding", f"{text}: {what} holds only to that order")
 
 
 @dataclass(frozen=True, eq=False)

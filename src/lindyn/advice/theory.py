@@ -11,13 +11,15 @@ from typing import NamedTuple
 import numpy as np
 
 from lindyn.advice.narrow_pairs import narrow_curves
+from lindyn.advice.recipes import WIDE_ERROR, narrow_starts, wide_starts
+from lindyn.advice.recommendation import Constraint, Start
 from lindyn.prediction.large_d import stability_bound_of
 from lindyn.prediction.spectra import SpikedSpectrum
 from lindyn.prediction.validity import cells_error
 from lindyn.solutions.modes import ModeTimes, mode_time, mode_times
 
 SHARE_OF_BOUND = 0.1  # learning rate over the stability bound: descent lags the flow by some 5 %
-WIDE_ERROR, SMALL_START = 0.1, 0.01  # √(d/w), and σ⁴w over the signal's entries: what counts as small
+SMALL_START = 0.01  # σ⁴w over the signal's entries that counts as small
 NEAR = 0.01  # relative excess of error that is traded for fewer steps
 _STARTS = 64  # hidden units over which a narrow pair is averaged at a point: 32 starts of width 2, 8 of width 8
 _NEGLIGIBLE = 1e-4  # excess of error, in units of the signal's entries
@@ -66,9 +68,26 @@ class AbstractTheory(ABC):
     def resolution(self) -> tuple[int, int]:
         """Thresholds to try, and times of each curve."""
 
+    @property
+    @abstractmethod
+    def basis(self) -> str:
+        """What the predictions rest on, in a sentence."""
+
     @abstractmethod
     def width_at(self, threshold: float) -> int:
         """Return the width, given or chosen."""
+
+    @abstractmethod
+    def variance(self, threshold: float) -> float | None:
+        """Return σ² of a Gaussian start of both layers, None where there is none."""
+
+    @abstractmethod
+    def starts(self, threshold: float, rate: float) -> tuple[Start, ...]:
+        """Return ways to start at the threshold; `rate`: the learning rate of a plain pair."""
+
+    @abstractmethod
+    def conditions(self, threshold: float) -> list[Constraint]:
+        """Return the conditions under which the predictions hold."""
 
     @abstractmethod
     def start_variance(self, threshold: float) -> float:
@@ -110,6 +129,11 @@ class WideTheory(AbstractTheory):
         """Thresholds to try, and times of each curve."""
         return 64, 300
 
+    @property
+    def basis(self) -> str:
+        """The mixed formula."""
+        return "the mixed formula (2.1) from A(0) ≈ 0: w ≫ d for a Gaussian start, or an orthogonal one (2.4)"
+
     def width_at(self, threshold: float) -> int:
         """Return the given width, or one large enough for a Gaussian start to follow the formula."""
         if self.width is not None:
@@ -117,6 +141,24 @@ class WideTheory(AbstractTheory):
         wide = max(self.spectrum.shape) / WIDE_ERROR**2
         small = threshold**2 / (SMALL_START * self.signal_entry)
         return math.ceil(max(wide, sum(self.spectrum.shape), small))
+
+    def variance(self, threshold: float) -> float:
+        """Return σ² = τ/w."""
+        return threshold / self.width_at(threshold)
+
+    def starts(self, threshold: float, rate: float) -> tuple[Start, ...]:
+        """Return a Gaussian and an orthogonal start."""
+        return wide_starts(self.spectrum, self.width_at(threshold), threshold, rate)
+
+    def conditions(self, threshold: float) -> list[Constraint]:
+        """Return those of a Gaussian start."""
+        spread = math.sqrt(max(self.spectrum.shape) / self.width_at(threshold))
+        n0 = self.start_variance(threshold) / self.signal_entry
+        entries = "σ⁴w over the signal's entries²"
+        return [
+            Constraint.small("w ≫ d (2.3)", spread, WIDE_ERROR, name="√(d/w)", what="a Gaussian start"),
+            Constraint.small("σ⁴w ≪ signal²", n0, SMALL_START, name=entries, what="A(0) ≈ 0"),
+        ]
 
     def start_variance(self, threshold: float) -> float:
         """Return n₀ = σ⁴w = τ²/w."""
@@ -165,6 +207,11 @@ class NarrowTheory(AbstractTheory):
         """Thresholds to try, and times of each curve."""
         return 16, 60
 
+    @property
+    def basis(self) -> str:
+        """The λ-balanced flow."""
+        return "one factor starts at zero, the other random, w ≪ d (2.7); numbers are means over starts, (3.4)"
+
     @classmethod
     def searched(cls, spectrum: SpikedSpectrum, width: int) -> NarrowTheory:
         """Return the theory with as many starts as a search can afford: where it is narrow, starts differ."""
@@ -177,6 +224,18 @@ class NarrowTheory(AbstractTheory):
     def width_at(self, threshold: float) -> int:
         """Return the given width."""
         return self.width
+
+    def variance(self, threshold: float) -> None:
+        """Return None: one layer starts at zero, and each of the `starts` has a law of its own."""
+
+    def starts(self, threshold: float, rate: float) -> tuple[Start, ...]:
+        """Return LoRA's starts."""
+        return narrow_starts(self.spectrum, self.width, threshold, rate)
+
+    def conditions(self, threshold: float) -> list[Constraint]:
+        """Return that of the law of a narrow pair."""
+        share = math.sqrt(self.width / self.spectrum.shape[1])
+        return [Constraint.small("w ≪ d_in (2.7)", share, 0.5, name="√(w/d_in)", what="LoRA's τ")]
 
     def start_variance(self, threshold: float) -> float:
         """Return 0: one layer starts at zero."""
@@ -213,6 +272,13 @@ class NarrowTheory(AbstractTheory):
         cell = (np.array([float(v)]) for v in (point.threshold, point.rate, point.step, 0.0, math.inf, 0.0))
         error = 2 * float(cells_error(self.spectrum, *cell)[0])  # of an expected deviation: nine in ten
         return max(0.0, float(found.low[0]) - error), float(found.high[0]) + error
+
+
+def theory_of(spectrum: SpikedSpectrum, width: int | None) -> AbstractTheory:
+    """Return the theory of a pair of a given width, or of one that is yet to be chosen wide enough."""
+    if width is not None and width < min(spectrum.shape):
+        return NarrowTheory.searched(spectrum, width)
+    return WideTheory(spectrum, width)
 
 
 def _passing(times: np.ndarray, learned: np.ndarray, level: np.ndarray, modes: np.ndarray) -> np.ndarray:
