@@ -120,6 +120,12 @@ def trackers(console: Console) -> list[dict[str, Any]]:
         return [run_fresh("tracker", **model, rounds=5) for model in models]
 
 
+def collapses(console: Console) -> list[dict[str, Any]]:
+    """Measure the tracker of neural collapse on classifiers of two widths."""
+    with _announced(console, "tracker of neural collapse"):
+        return [run_fresh("collapse", width=width, batch=128, rounds=9) for width in (512, 1024)]
+
+
 def diagrams(console: Console, *, quick: bool) -> dict[str, Any]:
     """Measure the sources of a phase diagram, its batched step, and the published algorithm's share of the grid."""
     sources, lanes, published = [], [], []
@@ -164,6 +170,7 @@ def main() -> None:
     results["closed_forms"] = closed_forms(console)
     results["inspections"] = inspections(console, rounds=3 if arguments.quick else 7)
     results["trackers"] = trackers(console)
+    results["collapses"] = collapses(console)
     results["startup"] = startups(console, rounds=5 if arguments.quick else 11)
     results["sharing"] = sharing(console, quick=arguments.quick)
     results["diagrams"] = diagrams(console, quick=arguments.quick)

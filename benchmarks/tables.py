@@ -16,6 +16,7 @@ FASTER, SMALLER, OF_JAX, OF_PRODUCTS = 500, 100, 0.8, 0.85  # the acceptance rat
 PAIR_SECONDS, ADAPTER_SECONDS = 0.01, 10  # to inspect a pair, and the adapter of a large model
 BUSY = 0.2  # cores used by others, above which the figures are called disturbed
 EVERY = 10  # steps between records of the tracker, its default
+COLLAPSE_EVERY, COLLAPSE_SHARE = 50, 0.05  # steps between records of the tracker of collapse, and its share of them
 MIB = 2**20
 LOOPS = ("simultaneous", "sequential")
 
@@ -67,7 +68,7 @@ def loop_ratios(result: dict[str, Any], loop: str) -> dict[str, float]:
 def _disturbed(results: dict[str, Any]) -> float:
     against = results["against_published"]
     parts = [r[k] for r in against["widths"] for k in ("published", "float32", "float64")]
-    for name in ("inner_loops", "closed_forms", "inspections", "trackers"):
+    for name in ("inner_loops", "closed_forms", "inspections", "trackers", "collapses"):
         parts += results[name]
     return max(part.get("other_cores", 0.0) for part in parts)
 
@@ -111,6 +112,12 @@ def verdicts(results: dict[str, Any]) -> list[dict[str, Any]]:
         plain, limit = LIMITS[name]
         claim = f"{name}: processor time ≤ {limit:g} × that of `{PLAIN[plain]}`"
         found.append({"claim": claim, "measured": f"{ratio:.2f} ×", "met": ratio <= limit})
+    for result in results["collapses"]:
+        share = result["seconds_record"] / COLLAPSE_EVERY / result["seconds_step"]
+        claim = (
+            f"collapse recorded once in {COLLAPSE_EVERY} steps ≤ {COLLAPSE_SHARE:.0%} of them, width {result['width']}"
+        )
+        found.append({"claim": claim, "measured": f"{share:.1%}", "met": share <= COLLAPSE_SHARE})
     found += _shared(results["sharing"])
     for row in results["diagrams"]["lanes"]:
         if row["lanes"] == 1:

@@ -70,3 +70,12 @@ def test_a_small_threshold_leaves_the_signal_without_the_noise():
     assert lazy["error"] > 0.6
     assert lazy["fourth"] > 0.5
     assert max(active["gap"], lazy["gap"]) < 0.01
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of other packages' imports
+def test_a_model_of_ones_own_collapses_in_the_trainer():
+    log = variables("05_collapse_in_the_trainer")["log"]
+    assert all(entry["lindyn/certificate"] > entry["lindyn/nc1"] for entry in log)
+    assert log[-1]["lindyn/nc1"] < 0.5 * log[2]["lindyn/nc1"]
+    assert log[-1]["lindyn/balancedness"] < 0.3 * log[2]["lindyn/balancedness"]  # e^{−2μt}, t = 135: 0.26

@@ -353,6 +353,69 @@ class Mixed(Dynamics):
         return 2 * math.hypot(float(np.linalg.norm(matrix, 2)), self.threshold)
 
 
+class NoisyLabels(Mixed):
+    """The mixed formula under fresh noise on the target at every step: τ(t) = τe^{−(2μ + ρ)t}, ρ = ην²d.
+
+    Noise of variance ν² on every entry adds η²ν²d of W2ᵀW2 to W1W1ᵀ and the reverse, so that their difference decays
+    as under weight decay, E[D] ← (1 − η²ν²d)E[D], while A stays about its minimum: a lazy start becomes active. What
+    the noise does to A itself is left out: E‖A − T‖_F² = ρd/2 about the minimum of ½‖A − T‖_F², and a share ητ of ρ.
+
+    Args:
+        threshold: τ ≥ 0.
+        start: A(0), a square matrix; zero if left out.
+        noise_rate: ρ ≥ 0, per unit of flow time.
+        weight_decay: μ ≥ 0 on both layers.
+
+    Raises:
+        InvalidArgument: τ, μ or ρ negative, or a start that is not square: there the noise moves both Grams unequally.
+
+    References:
+        works (11.8).
+
+    Examples:
+        >>> NoisyLabels(2.0, noise_rate=0.1)
+        NoisyLabels(threshold=2, start=zero, noise_rate=0.1)
+    """
+
+    noise_rate: float = eqx.field(converter=_number("noise_rate"), default=0.0, kw_only=True)
+
+    def __check_init__(self) -> None:
+        if self.start is not None and self.start.shape[0] != self.start.shape[1]:
+            raise checks.InvalidArgument("start", "be square", f"its shape is {self.start.shape}")
+
+    @classmethod
+    def under_noise(
+        cls, network: Network, *, learning_rate: float, deviation: float, weight_decay: float = 0.0
+    ) -> Self:
+        """Return the formula for a square network that is trained under noise, started at its matrix.
+
+        Args:
+            network: of two layers.
+            learning_rate: η.
+            deviation: ν, of the noise on each entry of the target; with white inputs that of `label_noise` over √B for
+                batches of B samples.
+            weight_decay: μ ≥ 0 on both layers.
+
+        Examples:
+            >>> from lindyn.networks.two_layer import TwoLayer
+            >>> net = TwoLayer.orthogonal(10, threshold=2.0)
+            >>> NoisyLabels.under_noise(net, learning_rate=0.01, deviation=1.0).noise_rate
+            0.1
+        """
+        rate = checks.number("learning_rate", learning_rate, above=0)
+        variance = checks.number("deviation", deviation, at_least=0) ** 2
+        decay = rate * variance * network.shape[1]
+        return cls(network.threshold, network.matrix, noise_rate=decay, weight_decay=weight_decay)
+
+    def threshold_at(self, time: Any) -> Any:
+        """Return τ(t) = τe^{−(2μ + ρ)t}."""
+        return self.threshold * jnp.exp(-(2 * self.weight_decay + self.noise_rate) * time)
+
+    def grams(self, matrix: Any, threshold: Any) -> tuple[Any, Any]:
+        """Return √(AᵀA + τ²) and √(AAᵀ + τ²), at the threshold of the present time."""
+        return super().grams(matrix, threshold)
+
+
 class Lazy(Dynamics):
     """The kernel limit, τ much above every singular value: Ȧ = −2τ G.
 

@@ -13,6 +13,9 @@ from lindyn.papers import Paper, catalogue, claim
 from lindyn.papers.catalogue import keys, paper
 from lindyn.support.citations import cite
 
+# a training of digits that ends long before interpolation
+_BRIEF = {"heads": (2, 3), "steps": 200, "each": 10}
+
 # for each paper and claim a setting that must make its check fail
 PERTURBED = {
     "bordelon2024": {
@@ -88,6 +91,21 @@ PERTURBED = {
         "C4.3-memorised": {"weak": 6.0},
         "C4.3-rejected": {"strong": (1.0,)},
         "C4.4": {"steps": 3},
+    },
+    "jacot2024": {
+        "C7.1": _BRIEF | {"optimizer": "AdamW"},
+        "C7.1-relu": _BRIEF | {"optimizer": "AdamW"},
+        "C7.1-descent": {"optimizer": "AdamW", "short": 20},
+        "C7.2": _BRIEF | {"steps": 1, "heads": (2, 3, 5)},
+        "C7.2-weights": _BRIEF,
+        "C7.2-product": _BRIEF,
+        "C7.2-collapse": _BRIEF,
+        "C7.3": _BRIEF | {"heads": (3,), "steps": 2000, "unseen": 10},
+        "C7.3-end": _BRIEF,
+        "C7.3-nc3": _BRIEF,
+        "C7.4": {"power": 1.0},
+        "C7.4-noise": {"noise_rate": 0.02},
+        "C7.5": _BRIEF,
     },
     "nam2025": {
         "C5.1-curve": {"share": 0.6},

@@ -2,6 +2,7 @@ from . import observables as observables
 from .observables import Observable as Observable
 from .observables import State as State
 from .observables import alignment as alignment
+from .observables import collapse as collapse
 from .observables import distance_to as distance_to
 from .observables import singular_values as singular_values
 from .scaling import ComputeFrontier as ComputeFrontier

@@ -18,7 +18,7 @@ from lindyn.methods.engine import KernelTerms
 from lindyn.simulation import kernel_observables as kernels
 from lindyn.solutions.thresholds import activity_of
 from lindyn.support import checks
-from lindyn.support.labels import OF_STATES
+from lindyn.support.labels import OF_COLLAPSE, OF_STATES
 from lindyn.support.linalg import effective_rank, numerical_rank, stable_rank
 from lindyn.tasks.task import Measure
 
@@ -237,6 +237,50 @@ def alignment(reference: Any, rank: int | None = None) -> Observable:
         ("mode_of_reference",),
         f"share of each reference mode in the {k} leading singular subspaces of A",
     )
+
+
+def collapse(labels: Any) -> Observable:
+    """Return NC1 of the features before the last layer, where the columns of A are samples of known classes.
+
+    With P the average over each class, J that over all, and C1 the Gram of the features:
+    NC1 = tr((I − P)C1)/tr((P − J)C1), the variance within classes over that between them. Under the mixed formula on
+    one-hot targets of K balanced classes and N samples, NC1(t) = τ(t)(N − K)/((K − 1)√(m(t)² + τ(t)²)).
+
+    Args:
+        labels: the class of each column of A, whole numbers, shape (d_in,); two classes or more.
+
+    Raises:
+        InvalidArgument: one class only; at run time, another number of labels than columns.
+
+    References:
+        works (11.5).
+
+    Examples:
+        >>> collapse([0, 0, 1, 1]).name
+        'nc1'
+    """
+    classes = np.asarray(labels)
+    if classes.ndim != 1 or not np.issubdtype(classes.dtype, np.integer):
+        raise checks.InvalidArgument("labels", "be whole numbers, one for each column", f"it is {checks.shown(labels)}")
+    present = np.unique(classes)
+    if present.size < 2:
+        raise checks.InvalidArgument("labels", "name two classes or more", f"it names {present.size}")
+    member = (classes[:, None] == present).astype(float)
+
+    def function(state: State) -> Any:
+        gram = state.gram_in
+        if len(gram) != len(member):
+            raise checks.InvalidArgument(
+                "labels", f"have one entry for each of the {len(gram)} columns of A", f"it has {len(member)}"
+            )
+        # traces of GC1 for G = I, P and J, from sums over pairs of classes
+        one = jnp.asarray(member, gram.dtype)
+        sums, counts = one.T @ gram @ one, jnp.sum(one, axis=0)
+        between = jnp.sum(jnp.diag(sums) / counts) - jnp.sum(sums) / len(member)
+        within = jnp.trace(gram) - jnp.sum(jnp.diag(sums) / counts)
+        return within / between
+
+    return Observable("nc1", function, (), OF_COLLAPSE["nc1"].description)
 
 
 def distance_to(reference: Trajectory) -> Observable:

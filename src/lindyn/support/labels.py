@@ -98,3 +98,16 @@ OF_GRIDS: Mapping[str, Label] = {
     "status": Label("0 missing, 1 done, 2 failed, 3 ended by the largest number of steps"),
     "reason": Label("why a cell failed"),
 }
+
+# of a classifier in training: its features, and neighbouring layers
+OF_COLLAPSE: Mapping[str, Label] = {
+    "nc1": Label("NC1: variance of the features within classes over that between them"),
+    "nc2": Label("NC2: condition number of the class means"),
+    "nc3": Label("NC3: mean cosine of a class mean and its row of the last layer"),
+    "certificate": Label("bound of NC1 from weights and training error"),
+    "condition": Label("condition number of the last layer, which NC2 equals at interpolation"),
+    "nc3_of_weights": Label("what NC3 is at interpolation, from the last layer"),
+    "imbalance": Label("‖D‖_F, D = W2ᵀW2 − W1W1ᵀ − b1b1ᵀ; of its diagonal across a ReLU"),
+    "balancedness": Label("‖D‖_F/(‖W1W1ᵀ‖_F + ‖W2ᵀW2‖_F)"),
+    "across": Label("what lies between the two layers: nothing (linear) or a ReLU"),
+}

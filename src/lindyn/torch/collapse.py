@@ -9,9 +9,12 @@ second takes is, number by number, what the first has put out.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +22,7 @@ from lindyn.inspection.modules import linear_runs_with_relu
 from lindyn.networks.live_layers import numbers, stored, walk
 from lindyn.support import checks
 from lindyn.support.linalg import numerical_rank
+from lindyn.support.randomness import stream
 
 try:
     import torch
@@ -27,15 +31,25 @@ except ImportError as error:
     raise ImportError("lindyn.torch needs PyTorch; install it with: pip install 'lindyn[torch]'.") from error
 
 
+# calls of linear layers that are kept of a forward pass: the two that matter, and heads beside the last
+_KEPT = 8
+_DENSE = 100  # units up to which all eigenvalues are as fast as the largest
+_TOLERANCE = 1e-3  # of the largest eigenvalue, by which the bound is raised
+
+
 @dataclass(frozen=True)
 class NeuralCollapse:
     """How far the features before the last linear layer have collapsed; made by `neural_collapse`.
+
+    All are NaN, and the certificate infinite, where weights or features are not finite.
 
     Attributes:
         nc1: Σ‖z − μ_class‖²/Σ‖μ_class − μ‖² over the samples: 0 when collapsed.
         nc2: condition number of the matrix of class means, of its singular values that are not zero: 1 when collapsed.
         nc3: mean cosine of each class mean with its row of the last layer: 1 when collapsed.
         certificate: an upper bound of `nc1` from weights and training error (11.4); infinite where it says nothing.
+        condition: σ₁/σ_K of the last layer, which `nc2` equals at interpolation (11.6); infinite below rank K.
+        nc3_of_weights: what `nc3` is at interpolation, the mean of 1/√(M_kk (M⁻¹)_kk), M = W_LW_Lᵀ (11.6).
         classes: K.
         samples: N.
         linear_layers: 2 where the layer before the last is linear and follows at once, as the bound needs; else 1.
@@ -45,6 +59,8 @@ class NeuralCollapse:
     nc2: float
     nc3: float
     certificate: float
+    condition: float
+    nc3_of_weights: float
     classes: int
     samples: int
     linear_layers: int
@@ -96,13 +112,15 @@ def balancedness(model: nn.Module) -> list[Balancedness]:
 
 
 def _balance(one: str, first: Any, two: str, second: Any, across: str) -> Balancedness:
-    w1, w2 = _matrix(first, one), _matrix(second, two)
-    above, below = w2.T @ w2, w1 @ w1.T
-    if first.bias is not None:
-        b = numbers(first.bias, f"{one}.bias").astype(np.float64)
-        below = below + np.outer(b, b)
-    if across != "linear":
-        above, below = np.diag(above), np.diag(below)
+    bias = 0.0 if first.bias is None else numbers(first.bias, f"{one}.bias").astype(np.float64)
+    if across == "linear":
+        w1, w2 = _matrix(first, one), _matrix(second, two)
+        above, below = w2.T @ w2, w1 @ w1.T
+        below += np.outer(bias, bias)
+    else:  # squares summed in float64, without a copy of the weights
+        w1, w2 = numbers(stored(first, one), one), numbers(stored(second, two), two)
+        above = np.einsum("ij,ij->j", w2, w2, dtype=np.float64)
+        below = np.einsum("ij,ij->i", w1, w1, dtype=np.float64) + np.square(bias)
     size = float(np.linalg.norm(above - below))
     scale = float(np.linalg.norm(above) + np.linalg.norm(below))
     return Balancedness(one, two, across, size, size / scale if scale else 0.0)
@@ -120,8 +138,10 @@ def neural_collapse(model: nn.Module, data: Any) -> NeuralCollapse:
     denominator is not positive.
 
     Args:
-        model: a classifier whose last `nn.Linear` puts out one number for each class; run in evaluation mode.
-        data: (inputs, labels), or an iterable of such batches (a `DataLoader`); labels are 0 … K − 1.
+        model: a classifier that puts out what its last `nn.Linear` does (or the softmax of it), one number for each
+            class; it is run in evaluation mode, and neither its mode nor any random state is changed.
+        data: (inputs, labels), or an iterable of such batches (a `DataLoader`), or of mappings with "labels" that the
+            model takes by name, as in the Hugging Face Trainer; labels are 0 … K − 1.
 
     Raises:
         InvalidArgument: no linear layer at the end, labels that do not fit its outputs, or fewer than two classes.
@@ -140,17 +160,13 @@ def neural_collapse(model: nn.Module, data: Any) -> NeuralCollapse:
         (0.0, 1.0, 1.0, inf)
     """
     last, before, seen, labels = _run(model, data)
-    classes = int(last.out_features)
-    if labels.min() < 0 or labels.max() >= classes:
-        raise checks.InvalidArgument(
-            "data",
-            f"have labels 0 … {classes - 1}, one for each output",
-            f"they go from {labels.min()} to {labels.max()}",
-        )
-    present = np.unique(labels)
-    if present.size < 2:
-        raise checks.InvalidArgument("data", "hold two classes or more", f"it holds {present.size}")
+    present = _classes(labels, int(last.out_features))
     w, z = _matrix(last, "the last layer"), seen[-1]
+    bias = 0.0 if last.bias is None else numbers(last.bias, "bias").astype(np.float64)
+    counts = {"classes": int(present.size), "samples": len(labels), "linear_layers": len(seen)}
+    below = _matrix(before, "the layer before") if len(seen) > 1 else np.empty((0, 0))
+    if not all(np.isfinite(part).all() for part in (w, bias, below, *seen)):
+        return NeuralCollapse(math.nan, math.nan, math.nan, math.inf, math.nan, math.nan, **counts)
     within, between, means = _split(z, labels, present)
     if not np.linalg.norm(between):
         raise checks.InvalidArgument(
@@ -160,20 +176,42 @@ def neural_collapse(model: nn.Module, data: Any) -> NeuralCollapse:
     s = s[: numerical_rank(s, means.shape)]
     sizes = np.linalg.norm(means, axis=1) * np.linalg.norm(w[present], axis=1)
     cosines = np.sum(means * w[present], axis=1) / np.where(sizes > 0, sizes, 1.0)
-    bias = 0.0 if last.bias is None else numbers(last.bias, "bias").astype(np.float64)
-    error = np.eye(classes)[labels] - z @ w.T - bias
-    certificate = math.inf
-    if len(seen) > 1:
-        certificate = _certificate(w, _matrix(before, "the layer before"), error, seen[0], labels, present)
+    error = np.eye(len(w))[labels] - z @ w.T - bias
+    condition, nc3_of_weights = _of_weights(w)
     return NeuralCollapse(
         nc1=float(np.sum(within**2) / np.sum(between**2)),
         nc2=float(s[0] / s[-1]),
         nc3=float(cosines.mean()),
-        certificate=certificate,
-        classes=int(present.size),
-        samples=len(labels),
-        linear_layers=len(seen),
+        certificate=_certificate(w, below, error, seen[0], labels, present) if len(seen) > 1 else math.inf,
+        condition=condition,
+        nc3_of_weights=nc3_of_weights,
+        **counts,
     )
+
+
+def _classes(labels: np.ndarray, outputs: int) -> np.ndarray:
+    """The classes that the labels name; refused where there are fewer than two, or more than outputs."""
+    if labels.min() < 0 or labels.max() >= outputs:
+        raise checks.InvalidArgument(
+            "data",
+            f"have labels 0 … {outputs - 1}, one for each output of the last linear layer",
+            f"they go from {labels.min()} to {labels.max()}",
+        )
+    present = np.unique(labels)
+    if present.size < 2:
+        raise checks.InvalidArgument(
+            "data", "hold two classes or more", f"all of its {len(labels)} samples are of class {present[0]}"
+        )
+    return present
+
+
+def _of_weights(w: np.ndarray) -> tuple[float, float]:
+    """σ₁/σ_K, and the mean of 1/√(M_kk (M⁻¹)_kk), of the last layer (11.6): infinity and NaN below rank K."""
+    s = np.linalg.svd(w, compute_uv=False)
+    if len(s) < len(w) or s[-1] <= s[0] * np.finfo(np.float64).eps:
+        return math.inf, math.nan
+    gram = w @ w.T
+    return float(s[0] / s[-1]), float(np.mean(1 / np.sqrt(np.diag(gram) * np.diag(np.linalg.inv(gram)))))
 
 
 def _certificate(
@@ -181,7 +219,7 @@ def _certificate(
 ) -> float:
     """The bound (11.4); infinite where it says nothing."""
     s = np.linalg.svd(w, compute_uv=False)
-    imbalance = float(np.linalg.norm(w.T @ w - below @ below.T, 2))
+    imbalance = _operator_norm(w, below)
     error_within, error_between, _ = _split(error, labels, present)
     z_within, _, _ = _split(z, labels, present)
     _, target, _ = _split(np.eye(len(w))[labels], labels, present)
@@ -192,6 +230,22 @@ def _certificate(
     return float((s[0] * reach / room) ** 2)
 
 
+def _operator_norm(above: np.ndarray, below: np.ndarray) -> float:
+    """‖W2ᵀW2 − W1W1ᵀ‖_op from above, to a part in a thousand, by Lanczos' method where the matrix is large."""
+    size = above.shape[1]
+    if size > _DENSE:
+        from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+
+        product = LinearOperator(
+            (size, size), lambda v: above.T @ (above @ v) - below @ (below.T @ v), dtype=np.float64
+        )
+        first = stream("key", 0, "curvature").standard_normal(size)
+        with suppress(ArpackNoConvergence):
+            found = eigsh(product, k=1, which="LM", tol=_TOLERANCE, v0=first, return_eigenvectors=False)
+            return float(abs(found[0])) * (1 + _TOLERANCE)
+    return float(np.abs(np.linalg.eigvalsh(above.T @ above - below @ below.T)).max())
+
+
 def _split(values: np.ndarray, labels: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Within-class part and between-class part of every sample, and the class means, a row each."""
     index = np.searchsorted(present, labels)
@@ -199,55 +253,124 @@ def _split(values: np.ndarray, labels: np.ndarray, present: np.ndarray) -> tuple
     return values - means[index], means[index] - values.mean(axis=0), means
 
 
+class _Call(NamedTuple):
+    """One call of a linear layer: what it took, and a copy of what it put out (a ReLU may work in place)."""
+
+    layer: Any
+    taken: Any
+    out: Any
+
+
 def _run(model: nn.Module, data: Any) -> tuple[Any, Any, list[np.ndarray], np.ndarray]:
     """Run the data: last linear layer, the one before, what they take in (of two in a row: both), and the labels."""
-    calls: list[tuple[Any, Any, Any]] = []
-    hooks = [
-        m.register_forward_hook(lambda layer, taken, out: calls.append((layer, taken[0], out)))
-        for m in model.modules()
-        if isinstance(m, nn.Linear)
-    ]
-    training = {m: m.training for m in model.modules()}
     parts: list[list[np.ndarray]] = [[], []]
     labels, two, last, before = [], True, None, None
+    with _watched(model) as calls:
+        for batch in _batches(data):
+            calls.clear()
+            result, classes = _forward(model, batch)
+            at = _call_that_ends(result, calls)
+            last, taken, _ = calls[at]
+            before, previous, out = calls[at - 1] if at else _Call(None, None, None)
+            # in a row: what the last layer takes is what the one before has put out, number by number
+            two = two and out is not None and _same(out, taken)
+            parts[1].append(_rows(taken))
+            parts[0].append(_rows(previous) if two else np.empty((0, 0)))
+            labels.append(np.asarray(torch.as_tensor(classes).cpu()).reshape(-1))
+    if not labels:
+        raise checks.InvalidArgument("data", "hold samples", "it is empty")
+    seen = [np.concatenate(part) for part in (parts if two else parts[1:])]
+    known = np.concatenate(labels)
+    if not np.issubdtype(known.dtype, np.integer) or len(known) != len(seen[-1]):
+        raise checks.InvalidArgument(
+            "data",
+            "have one label, a whole number, for each row of features",
+            f"there are {len(known)} of type {known.dtype} for {len(seen[-1])} rows",
+        )
+    return last, before, seen, known.astype(np.int64)
+
+
+@contextmanager
+def _watched(model: nn.Module) -> Iterator[deque[_Call]]:
+    """Keep the last calls of linear layers, in evaluation mode; mode, hooks and random states are as before at the end.
+
+    A compiled model runs eagerly meanwhile: its programs do not call hooks that came after them.
+    """
+    calls: deque[_Call] = deque(maxlen=_KEPT)
+
+    def keep(layer: Any, taken: Any, named: Any, out: Any) -> None:
+        calls.append(_Call(layer, taken[0] if taken else named["input"], out.clone()))
+
+    hooks = [m.register_forward_hook(keep, with_kwargs=True) for m in model.modules() if isinstance(m, nn.Linear)]
+    training = {m: m.training for m in model.modules()}
     try:
         model.eval()
-        with torch.no_grad():
-            for inputs, classes in _batches(data):
-                calls.clear()
-                model(inputs)
-                if not calls:
-                    raise checks.InvalidArgument("model", "end in an nn.Linear layer", "it has none")
-                last, taken, _ = calls[-1]
-                before, previous, out = calls[-2] if len(calls) > 1 else (None, None, None)
-                # in a row: what the last layer takes is what the one before has put out, number by number
-                two = two and out is not None and out.shape == taken.shape and bool(torch.equal(out, taken))
-                parts[1].append(_rows(taken))
-                parts[0].append(_rows(previous) if two else np.empty((0, 0)))
-                labels.append(np.asarray(torch.as_tensor(classes).cpu()).reshape(-1))
+        # loading the compiler takes seconds, and where nobody has there is nothing compiled
+        eagerly = torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
+        # a DataLoader draws a seed whenever it is begun
+        with torch.no_grad(), torch.random.fork_rng(devices=[]), eagerly:
+            yield calls
     finally:
         for hook in hooks:
             hook.remove()
         for module, mode in training.items():
             module.training = mode
-    if not labels:
-        raise checks.InvalidArgument("data", "hold samples", "it is empty")
-    seen = [np.concatenate(part) for part in (parts if two else parts[1:])]
-    known = np.concatenate(labels).astype(np.int64)
-    if len(known) != len(seen[-1]):
-        raise checks.InvalidArgument(
-            "data", "have one label for each row of features", f"there are {len(known)} and {len(seen[-1])}"
-        )
-    return last, before, seen, known
 
 
-def _batches(data: Any) -> Iterable[tuple[Any, Any]]:
+def _forward(model: nn.Module, batch: Any) -> tuple[Any, Any]:
+    """What the model puts out for a batch, and its labels; on the device of its parameters."""
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    if isinstance(batch, Mapping):
+        if "labels" not in batch:
+            raise checks.InvalidArgument(
+                "data", "have 'labels' in each mapping", f"it has {', '.join(map(str, batch))}"
+            )
+        moved = {name: v.to(device) if isinstance(v, torch.Tensor) else v for name, v in batch.items()}
+        return model(**moved), batch["labels"]
+    if not isinstance(batch, tuple | list) or len(batch) != 2:
+        raise checks.InvalidArgument("data", "hold batches (inputs, labels)", f"one is {type(batch).__name__}")
+    inputs, labels = batch
+    return model(inputs.to(device) if isinstance(inputs, torch.Tensor) else inputs), labels
+
+
+def _call_that_ends(result: Any, calls: deque[_Call]) -> int:
+    """Which call of a linear layer the model ends in: what it puts out, or the (log-)softmax of that.
+
+    Raises:
+        InvalidArgument: none.
+    """
+    for output in _tensors(result):  # the logits come before what else is put out
+        for at in reversed(range(len(calls))):
+            made = calls[at].out
+            if any(_same(output, end) for end in (made, made.softmax(-1), made.log_softmax(-1))):
+                return at
+    said = "what it puts out is not what one of its linear layers does" if calls else "it has none"
+    raise checks.InvalidArgument("model", "end in an nn.Linear layer", said)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Number by number, where NaN is NaN."""
+    return one.shape == other.shape and torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
+
+
+def _tensors(result: Any) -> Iterator[Any]:
+    if isinstance(result, torch.Tensor):
+        yield result
+    elif isinstance(result, Mapping):
+        yield from (v for value in result.values() for v in _tensors(value))
+    elif isinstance(result, tuple | list):
+        yield from (v for value in result for v in _tensors(value))
+
+
+def _batches(data: Any) -> Iterable[Any]:
     """One batch or many."""
-    if isinstance(data, tuple | list) and len(data) == 2 and isinstance(data[0], torch.Tensor):
-        return [(data[0], data[1])]
+    one = isinstance(data, tuple | list) and len(data) == 2 and isinstance(data[0], torch.Tensor)
+    if one or isinstance(data, Mapping):
+        return [data]
     if not hasattr(data, "__iter__"):
         raise checks.InvalidArgument("data", "be (inputs, labels), or batches of them", f"it is {type(data).__name__}")
-    return data
+    found: Iterable[Any] = data
+    return found
 
 
 def _rows(features: Any) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A regime tracker as a callback of the Hugging Face Trainer. Needs transformers."""
+"""Trackers as callbacks of the Hugging Face Trainer. Needs transformers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 from lindyn.support.checks import InvalidArgument
+from lindyn.torch.collapse_tracker import CollapseTracker
 from lindyn.torch.tracker import RegimeTracker, TrackingWarning
 
 try:
@@ -55,11 +56,7 @@ class TrackerCallback(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Add active modes and drift to what is logged."""
-        found = self.tracker.summary()
-        if logs is not None:
-            logs.update(found)
-        if state.log_history:
-            state.log_history[-1].update(found)
+        _add(self.tracker.summary(), logs, state)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Save beside a checkpoint."""
@@ -70,3 +67,41 @@ class TrackerCallback(TrainerCallback):
         """Save, and end the live table."""
         self.on_save(args, state, control)
         self.tracker.close()
+
+
+class CollapseCallback(TrainerCallback):
+    """Steps a tracker of neural collapse with the Trainer, and adds its last record to each log.
+
+    Each log of the Trainer (`state.log_history`, which its checkpoints keep, and the callbacks after this one) also has
+    "lindyn/nc1", "lindyn/nc2", "lindyn/nc3", "lindyn/certificate" and, with linear layers in a row,
+    "lindyn/balancedness".
+
+    Args:
+        tracker: made from the model that the Trainer gets.
+
+    Examples:
+        Trainer(model=model, args=arguments, train_dataset=data, callbacks=[CollapseCallback(tracker)])
+    """
+
+    def __init__(self, tracker: CollapseTracker):
+        self.tracker = tracker
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Go to the step that training begins at."""
+        self.tracker.seek(state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Count an optimiser step."""
+        self.tracker.step(state.global_step)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        """Add the last record to what is logged."""
+        _add(self.tracker.summary(), logs, state)
+
+
+def _add(found: dict[str, float], logs: Any, state: Any) -> None:
+    """Add numbers to a log, and to the history that the Trainer has just written it into."""
+    if logs is not None:
+        logs.update(found)
+    if state.log_history:
+        state.log_history[-1].update(found)

@@ -1,4 +1,4 @@
-"""A regime tracker as a callback of Lightning. Needs the package lightning."""
+"""Trackers as callbacks of Lightning. Needs the package lightning."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 from lindyn.support.checks import InvalidArgument
+from lindyn.torch.collapse_tracker import CollapseTracker
 from lindyn.torch.tracker import RegimeTracker, TrackingWarning
 
 try:
@@ -51,8 +52,7 @@ class TrackerCallback(Callback):
                 raise
             warnings.warn(str(error), TrackingWarning, stacklevel=2)
         if self.tracker.records > before:
-            for logger in trainer.loggers:
-                logger.log_metrics(self.tracker.summary(), step=trainer.global_step)
+            _log(trainer, self.tracker.summary())
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Save beside a checkpoint."""
@@ -66,3 +66,37 @@ class TrackerCallback(Callback):
     def _save(self) -> None:
         if self.tracker.path is not None:
             self.tracker.save()
+
+
+class CollapseCallback(Callback):
+    """Steps a tracker of neural collapse with Lightning's trainer.
+
+    Each record goes to the trainer's loggers as "lindyn/nc1", "lindyn/nc2", "lindyn/nc3", "lindyn/certificate" and,
+    with linear layers in a row, "lindyn/balancedness".
+
+    Args:
+        tracker: made from the module that is trained, or the classifier in it.
+
+    Examples:
+        Trainer(max_steps=1000, callbacks=[CollapseCallback(tracker)]).fit(module, loader)
+    """
+
+    def __init__(self, tracker: CollapseTracker):
+        self.tracker = tracker
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Go to the step that training begins at, and log the first record."""
+        self.tracker.seek(trainer.global_step)
+        _log(trainer, self.tracker.summary())
+
+    def on_train_batch_end(self, trainer: Any, *args: Any, **kwargs: Any) -> None:
+        """Count the optimiser steps made so far (none while gradients accumulate), and log a record."""
+        before = self.tracker.records
+        self.tracker.step(trainer.global_step)
+        if self.tracker.records > before:
+            _log(trainer, self.tracker.summary())
+
+
+def _log(trainer: Any, found: dict[str, float]) -> None:
+    for logger in trainer.loggers:
+        logger.log_metrics(found, step=trainer.global_step)
