@@ -17,7 +17,7 @@ def test_the_grams_of_layers_under_noise_are_those_of_the_formula():
     """
     target = np.diag(np.linspace(1.5, 0.5, DIM))
     net = ld.TwoLayer.orthogonal(threshold=THRESHOLD, start=target)
-    formula = ld.NoisyLabels.under_noise(net, learning_rate=RATE, deviation=DEVIATION)
+    formula = ld.dynamics.NoisyLabels.under_noise(net, learning_rate=RATE, deviation=DEVIATION)
     rng, (w1, w2), sizes, every = np.random.default_rng(0), net.weights(), [], 1000
     for step in range(8001):
         if step % every == 0:
@@ -35,18 +35,20 @@ def test_the_grams_of_layers_under_noise_are_those_of_the_formula():
 
 
 def test_noise_and_weight_decay_add_up_and_there_is_no_closed_form():
-    formula = ld.NoisyLabels(2.0, noise_rate=0.3, weight_decay=0.1)
+    formula = ld.dynamics.NoisyLabels(2.0, noise_rate=0.3, weight_decay=0.1)
     assert float(formula.threshold_at(2.0)) == pytest.approx(2 * np.exp(-1.0), rel=1e-6)
     task = ld.SpikedMatrix(target=np.eye(3))
-    assert "threshold_at" in str(ld.NoisyLabels(2.0, noise_rate=0.3).closed_form(task))
+    assert "threshold_at" in str(ld.dynamics.NoisyLabels(2.0, noise_rate=0.3).closed_form(task))
 
 
 @refused(
     [
-        (lambda: ld.NoisyLabels(1.0, noise_rate=-1.0), "noise_rate", "at least 0"),
-        (lambda: ld.NoisyLabels(1.0, np.ones((2, 3)), noise_rate=1.0), "start", "be square"),
+        (lambda: ld.dynamics.NoisyLabels(1.0, noise_rate=-1.0), "noise_rate", "at least 0"),
+        (lambda: ld.dynamics.NoisyLabels(1.0, np.ones((2, 3)), noise_rate=1.0), "start", "be square"),
         (
-            lambda: ld.NoisyLabels.under_noise(ld.TwoLayer.orthogonal(3, threshold=1.0), learning_rate=0, deviation=1),
+            lambda: ld.dynamics.NoisyLabels.under_noise(
+                ld.TwoLayer.orthogonal(3, threshold=1.0), learning_rate=0, deviation=1
+            ),
             "learning_rate",
             "greater than 0",
         ),

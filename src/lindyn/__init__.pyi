@@ -19,7 +19,6 @@ from .dynamics import Balanced as Balanced
 from .dynamics import Dynamics as Dynamics
 from .dynamics import Lazy as Lazy
 from .dynamics import Mixed as Mixed
-from .dynamics import NoisyLabels as NoisyLabels
 from .inspection import inspect as inspect
 from .methods import ClosedForm as ClosedForm
 from .methods import Flow as Flow

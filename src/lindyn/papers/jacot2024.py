@@ -292,7 +292,7 @@ class Jacot2024(Paper):
         target = np.diag(np.linspace(2, 1, d))
         net = ld.TwoLayer.orthogonal(threshold=4.0, start=target)
         task = ld.Regression(d**0.5 * np.eye(d), d**0.5 * target)
-        formula = ld.NoisyLabels.under_noise(net, learning_rate=self.noise_rate, deviation=variance**0.5)
+        formula = ld.dynamics.NoisyLabels.under_noise(net, learning_rate=self.noise_rate, deviation=variance**0.5)
         steps = int(1.5 / (self.noise_rate * formula.noise_rate))
         method = ld.GradientDescent(learning_rate=self.noise_rate, steps=steps, label_noise=(variance * d) ** 0.5)
         run = ld.simulate(net, task, method, save_every=max(1, steps // 20), observables=["w1", "w2"])
