@@ -89,10 +89,11 @@ function schedule() { if (!waiting) { waiting = true; requestAnimationFrame(() =
 const own = () => { $("preset").value = ""; };
 function options(name) { return Object.entries(CHOICES[name]).map(([k, t]) => `<option value="${k}">${esc(t)}</option>`).join(""); }
 function build() {
-  let h = `<label for="preset">Start from</label><select id="preset"><option value="">own settings</option>${Object.keys(PRESETS).map(p => `<option>${esc(p)}</option>`).join("")}</select><label for="c_network">Network</label><select id="c_network">${options("network")}</select>`;
+  $("preset").innerHTML = `<option value="">own settings</option>${Object.keys(PRESETS).map(p => `<option>${esc(p)}</option>`).join("")}`;
+  let h = `<div class="wide"><label for="c_network">Network</label><select id="c_network">${options("network")}</select></div>`;
   for (const c of CONTROLS) {
     const [name, text, lo, hi, , kind] = c, log = isLog(kind), step = log || kind === "int" ? 1 : kind;
-    h += `<label for="c_${name}">${esc(text)}</label><div class="pair slider"><input type="range" id="c_${name}" min="${log ? 0 : lo}" max="${log ? 1000 : hi}" step="${step}"><input type="number" id="n_${name}" step="any" aria-label="${esc(text)}, as a number" aria-describedby="w_${name}"></div><p class="unused" id="u_${name}"></p><p class="wrong" id="w_${name}" role="alert"></p>`;
+    h += `<div><label for="c_${name}">${esc(text)}</label><div class="pair slider"><input type="range" id="c_${name}" min="${log ? 0 : lo}" max="${log ? 1000 : hi}" step="${step}"><input type="number" id="n_${name}" step="any" aria-label="${esc(text)}, as a number" aria-describedby="w_${name}"></div><p class="unused" id="u_${name}"></p><p class="wrong" id="w_${name}" role="alert"></p></div>`;
   }
   h += `<div class="pair"><label>Time in<select id="c_axis">${options("axis")}</select></label><label>Time axis<select id="c_scale">${options("scale")}</select></label></div>`;
   $("controls").innerHTML = h; $("c_panel").innerHTML = options("panel");
@@ -224,7 +225,7 @@ function wireDescent() {
 
 function begin() {
   const wrong = restore(); build(); complain(wrong); wirePictures(); wireTour(); wireDescent();
-  if (innerWidth <= 800) $("settings").open = false;
+  if (innerWidth <= 900) $("settings").open = false;
   $("svgout").onclick = () => save("lindyn.svg", "image/svg+xml", figure()); $("csvout").onclick = () => save("lindyn.csv", "text/csv", csv());
   $("pngout").onclick = png; $("copy").onclick = copy;
   addEventListener("hashchange", () => { const late = restore(); own(); CONTROLS.forEach(c => sync(c[0])); Object.keys(CHOICES).forEach(sync); complain(late); schedule(); });
