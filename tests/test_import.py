@@ -11,7 +11,7 @@ import lindyn
 ROOMS = {m.name for m in pkgutil.iter_modules(lindyn.__path__)} - {"_version", "__main__", "cli", "support"}
 # what a user of every kind needs every day; anything else has its address in a room
 EVERY_DAY = """
-SpikedMatrix Regression Completion CustomCost TwoLayer DeepLinear Dynamics Mixed Lazy Balanced
+SpikedMatrix Regression Completion CustomCost PowerLaw TwoLayer DeepLinear Dynamics Mixed Lazy Balanced
 GradientDescent Flow ClosedForm Trajectory
 simulate compare predict predict_factors phase_diagram advise inspect reproduce cite
 InvalidArgument StabilityWarning __version__ laws observables starts

@@ -11,7 +11,7 @@ from matplotlib import pyplot as plt
 
 import lindyn as ld
 
-task, times = ld.tasks.PowerLaw(capacity=2.0, source=0.5, modes=10**14), np.geomspace(1, 1e10, 101)
+task, times = ld.PowerLaw(capacity=2.0, source=0.5, modes=10**14), np.geomspace(1, 1e10, 101)
 figure, ax = plt.subplots(figsize=(5.6, 3.8), layout="constrained")
 for tau in (100.0, 1.0, 0.01):
     run = ld.simulate(ld.Mixed(tau), task, times=times, observables="loss")

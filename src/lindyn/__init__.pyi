@@ -39,5 +39,6 @@ from .support.checks import InvalidArgument as InvalidArgument
 from .support.citations import cite as cite
 from .tasks import Completion as Completion
 from .tasks import CustomCost as CustomCost
+from .tasks import PowerLaw as PowerLaw
 from .tasks import Regression as Regression
 from .tasks import SpikedMatrix as SpikedMatrix

@@ -39,7 +39,7 @@ class RowFlow(Method):
 
     Examples:
         >>> import lindyn as ld
-        >>> task = ld.tasks.PowerLaw(capacity=2.0, source=0.5, modes=10**14)
+        >>> task = ld.PowerLaw(capacity=2.0, source=0.5, modes=10**14)
         >>> run = ld.simulate(ld.Mixed(threshold=0.01), task, times=[1.0, 1e8], observables="loss")
         >>> run.info.method
         'row flow, 100 steps a decade'

@@ -91,7 +91,7 @@ class Bordelon2024(Paper):
 
     def _pair(self, capacity: float, source: float) -> tuple[Any, Any]:
         """A lazy and a rich run; a lazy one has the clock 2τt."""
-        task = ld.tasks.PowerLaw(capacity, source, self.modes)
+        task = ld.PowerLaw(capacity, source, self.modes)
         lazy = self._train(task, self.lazy, np.geomspace(1e2, 1e8, 61) / (2 * self.lazy))
         return lazy, self._train(task, self.rich, np.geomspace(1, 1e10, 101))
 
@@ -149,7 +149,7 @@ class Bordelon2024(Paper):
     @cached_property
     def crossover(self) -> tuple[Any, np.ndarray]:
         """A run that passes its threshold, and its clock T, dT = (r + τ)dt."""
-        task = ld.tasks.PowerLaw(2.0, 0.5, self.modes)
+        task = ld.PowerLaw(2.0, 0.5, self.modes)
         run = self._train(task, self.crossing, np.geomspace(1e-2, 1e10, 241))
         pace = self.clock * (np.hypot(run["_norm"], self.crossing) + self.crossing)
         steps = 0.5 * (pace[1:] + pace[:-1]) * np.diff(run.time)
@@ -178,7 +178,7 @@ class Bordelon2024(Paper):
     def distance_of_clocks(self) -> float:
         """Largest relative difference over twelve decades."""
         run, clock = self.crossover
-        task = ld.tasks.PowerLaw(2.0, 0.5, self.modes)
+        task = ld.PowerLaw(2.0, 0.5, self.modes)
         lazy = ld.simulate(ld.Lazy(0.5), task, times=clock, observables="loss")
         return float(np.abs(run["loss"] / lazy["loss"] - 1).max())
 
@@ -190,7 +190,7 @@ class Bordelon2024(Paper):
     )  # fmt: skip
     def distance_of_layers(self) -> float:
         """Relative difference of the row at flow time 10, 12 features."""
-        task = ld.tasks.PowerLaw(1.5, 0.5, 60).random_features(12)
+        task = ld.PowerLaw(1.5, 0.5, 60).random_features(12)
         net = ld.TwoLayer.from_weights(np.eye(12), np.zeros((1, 12)), threshold=0.5)
         method = ld.GradientDescent(learning_rate=self.rate, steps=round(10 / self.rate))
         found = ld.simulate(net, task, method, save_every=method.steps, observables="matrix")["matrix"][-1]
@@ -204,7 +204,7 @@ class Bordelon2024(Paper):
         """α, β, N, mean of drawn floors, its standard error, the formula."""
         found = []
         for a, b in ((1.5, 0.5), (1.25, 1.5)):
-            task = ld.tasks.PowerLaw(a, b, self.inputs)
+            task = ld.PowerLaw(a, b, self.inputs)
             for n in (32, 128):
                 drawn = [float(task.random_features(n, key=key).floor) for key in range(self.draws)]
                 formula = task.expected_floor(round(self.formula_size * n))
@@ -227,7 +227,7 @@ class Bordelon2024(Paper):
         """Largest deviation of the formula's power between N = 10⁵ and 10⁶, over four (α, β)."""
         worst = 0.0
         for a, b in ((1.5, 0.5), (1.25, 1.5), (1.25, 2.5), (2.0, 1.5)):
-            task = ld.tasks.PowerLaw(a, b, 10**14)
+            task = ld.PowerLaw(a, b, 10**14)
             power = np.log10(task.expected_floor(10**5) / task.expected_floor(10**6))
             worst = max(worst, abs(power - a * min(self.cap, b)))
         return float(worst)
@@ -237,7 +237,7 @@ class Bordelon2024(Paper):
     @cached_property
     def frontiers(self) -> tuple[Any, Any]:
         """Lazy and rich: the best loss for compute C = N·t, and the mean loss of each size at its compute."""
-        task, times = ld.tasks.PowerLaw(1.5, self.frontier_source, 32_768), np.geomspace(0.1, 1e6, 141)
+        task, times = ld.PowerLaw(1.5, self.frontier_source, 32_768), np.geomspace(0.1, 1e6, 141)
         counts = [max(1, min(4, 1024 // n)) for n in self.sizes]  # the draws of large ones differ less
         models = [[task.random_features(n, key=k) for k in range(c)] for n, c in zip(self.sizes, counts, strict=True)]
 
@@ -309,7 +309,7 @@ class Bordelon2024(Paper):
         for color, (a, b) in zip(("C2", "C3"), ((1.5, 0.5), (1.25, 1.5)), strict=True):
             rows = [row for row in self.floors if row[:2] == (a, b)]
             ax.errorbar(*zip(*[row[2:4] for row in rows], strict=True), [3 * row[4] for row in rows], fmt=f"{color}o")
-            task, sizes = ld.tasks.PowerLaw(a, b, self.inputs), np.geomspace(8, 1000, 12).astype(int)
+            task, sizes = ld.PowerLaw(a, b, self.inputs), np.geomspace(8, 1000, 12).astype(int)
             expected = [task.expected_floor(int(n)) for n in sizes]
             ax.plot(sizes, expected, f"{color}-", label=f"α = {a:g}, β = {b:g}: κ Σ λw²/(λ+κ)")
             for ls, cap in (("--", 1), (":", 2)):

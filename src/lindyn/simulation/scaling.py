@@ -104,7 +104,7 @@ def scaling_exponent(
 
     Examples:
         >>> import numpy as np, lindyn as ld
-        >>> task = ld.tasks.PowerLaw(capacity=2.0, source=0.5, modes=10**14)
+        >>> task = ld.PowerLaw(capacity=2.0, source=0.5, modes=10**14)
         >>> run = ld.simulate(ld.Lazy(0.5), task, times=np.geomspace(1e2, 1e8, 61), observables="loss")
         >>> found = ld.simulation.scaling_exponent(run)
         >>> round(found.exponent, 4), found.uncertainty < 1e-4, found.records
@@ -229,7 +229,7 @@ def compute_frontier(
 
     Examples:
         >>> import numpy as np, lindyn as ld
-        >>> task = ld.tasks.PowerLaw(capacity=1.5, source=0.5, modes=10**4)
+        >>> task = ld.PowerLaw(capacity=1.5, source=0.5, modes=10**4)
         >>> sizes, times = [8, 16, 32, 64], np.geomspace(1, 1e6, 121)
         >>> models = [task.random_features(n) for n in sizes]
         >>> runs = [ld.simulate(ld.Lazy(0.5), model, times=times, observables="loss") for model in models]
