@@ -73,6 +73,28 @@ def test_the_rate_of_auto_is_capped_by_stability():
     assert "half the stability bound" in why
 
 
+@pytest.mark.parametrize("depth", [2, 3, 5])
+def test_auto_is_a_twentyfifth_of_one_over_the_sharpness_at_any_richness(depth):
+    task = ld.SpikedMatrix(target=np.ones((1, 1)))
+    for gamma in np.logspace(-3, 6, 19):
+        net = ld.DeepLinear.orthogonal(1, depth=depth, output_scale=1 / gamma)
+        rate, _ = ld.methods.published_learning_rate(net, task)
+        sharpness = float(ld.solutions.orthogonal_kernel(gamma, 1.0, depth)) / gamma**2
+        # κ is τ's or the signal's term alone; together they make at most 2^{1−1/L} as much, and (9.11) 7 % more
+        assert 0.999 / 25 < rate * sharpness < 1.07 * 2 ** (1 - 1 / depth) / 25
+
+
+@pytest.mark.parametrize("gamma", [1e-3, 1.0, 300.0])
+def test_auto_trains_in_the_time_of_the_flow_at_any_richness(gamma):
+    net = ld.DeepLinear.orthogonal(1, depth=3, output_scale=1 / gamma)
+    time = float(ld.solutions.orthogonal_mode_time(1.0, 1 / gamma, 0.9, 3))
+    rate, _ = ld.methods.published_learning_rate(net, ld.SpikedMatrix(target=np.ones((1, 1))))
+    steps = round(time / net.clock / rate)
+    run = ld.simulate(net, ld.SpikedMatrix(target=np.ones((1, 1))), ld.GradientDescent(steps=steps), save_every=steps)
+    # first order in the step: an error of ηλ = 2/25 where the drop is as fast as λ
+    assert np.sqrt(run["train_error"][-1]) == pytest.approx(0.1, abs=0.05)
+
+
 def test_the_rate_chosen_is_on_the_trajectory():
     run = ld.simulate(ld.Mixed(1.0), KNOWN, ld.GradientDescent(learning_rate="figure1", steps=3))
     assert run.info.learning_rate == pytest.approx(1 / 30)

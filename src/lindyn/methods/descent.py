@@ -30,7 +30,10 @@ class GradientDescent(Method):
 
     Args:
         learning_rate: η; "auto" is the published rule of Figure 2, η = 1/(50τ) if τ > ‖A*‖_F, else 1/(50‖A*‖_op)
-            (capped at half the stability bound); "figure1" is 1/(5‖A*‖_op).
+            (capped at half the stability bound), each divided by the network's clock. At L layers it is 1/(25κ),
+            κ = Lτ^{2−2/L} or L‖A*‖_op^{2−2/L}, the kernel at the start or at the end: for an output scale 1/γ that
+            is ∝ γ² where lazy and ∝ γ^{2/L} where rich. A task whose signal is zero is refused, since it has no scale.
+            "figure1" is 1/(5‖A*‖_op).
         steps: number of steps.
         order: "simultaneous", or "sequential" as in the paper's published code: a layer's step uses the layers below
             it as they have just been made.

@@ -1,4 +1,6 @@
 from . import observables as observables
+from .catapults import Catapult as Catapult
+from .catapults import catapult as catapult
 from .observables import Observable as Observable
 from .observables import State as State
 from .observables import alignment as alignment
