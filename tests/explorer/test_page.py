@@ -226,6 +226,10 @@ def test_nothing_is_cut_off_at_any_size_and_axe_finds_no_serious_fault(page, wid
     page.set_viewport_size({"width": width, "height": height})
     page.wait_for_timeout(100)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.locator("#settings").evaluate("box => { box.open = true; }")
+    page.click("#tourstart")
+    page.fill("#n_noise", "9")
+    page.keyboard.press("Tab")
     page.evaluate(AXE.read_text(encoding="utf-8"))
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     serious = [
@@ -272,8 +276,23 @@ def test_exact_descent_is_laid_over_and_can_be_cancelled(browser, page):
         tab.click("#descend")
         tab.wait_for_function("exact !== null", timeout=60_000)
         shown = tab.evaluate("({step: exact.step, test: exact.test, steps: last.steps, curves: last.curves})")
-        theory = np.interp(shown["step"], shown["steps"], np.array(shown["curves"])[:, 1])
+        law, spec = tab.evaluate("[last.law, last.spec]")
+        task = ld.SpikedMatrix(shape=(60, 60), singular_values=spec["signal"], noise=1.0, key=0)
+        net = ld.TwoLayer.gaussian((60, 60), law["width"], law["variance"], key=1)
+        run = ld.simulate(net, task, ld.GradientDescent(learning_rate=law["eta"], steps=100), progress=False)
+        steps = np.array(shown["step"], dtype=int)
+        np.testing.assert_allclose(shown["test"], run["test_error"][steps], rtol=1e-12)  # the same steps
+        theory = np.interp(steps, shown["steps"], np.array(shown["curves"], dtype=float)[:, 1])
         assert np.abs(theory - shown["test"]).max() < 0.15  # one draw at d = 60 against the large-d theory
+        other = browser.new_page()  # a second tab, whose run is its own
+        other.goto(tab.url.replace("steps=100", "steps=50"))
+        other.wait_for_function("window.last")
+        other.click("#descend")
+        other.wait_for_function("exact !== null", timeout=60_000)
+        assert other.evaluate("exact.step.at(-1)") == 50
+        assert tab.evaluate("exact.step.at(-1)") == 100
+        assert other.locator("#err polyline[stroke='#000']").count() == 2
+        other.close()
         tab.fill("#n_steps", "10000")
         tab.keyboard.press("Tab")
         tab.fill("#n_d_out", "800")

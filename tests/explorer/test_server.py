@@ -2,6 +2,11 @@
 
 import http.client
 import json
+import re
+import signal
+import socket
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -103,6 +108,29 @@ def test_a_closed_connection_stops_its_run(server):
             break
         threading.Event().wait(0.1)
     assert server.cancelled == 1
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_command_its_run_and_its_port():
+    command = [sys.executable, "-u", "-m", "lindyn", "explore", "--serve", "--no-browser"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        told = process.stdout.readline()
+        port = int(re.search(r"http://127\.0\.0\.1:(\d+)/", told)[1])
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
+        long = {**SETTINGS, "d_out": 200, "d_in": 200, "signal": [200.0], "steps": 20_000, "eta": 1e-5}
+        connection.request("POST", "/descend", json.dumps(long), {"Content-Type": "application/json"})
+        connection.getresponse()  # the run goes on
+        process.send_signal(signal.SIGINT)
+        rest, wrong = process.communicate(timeout=120)
+        connection.close()
+    finally:
+        process.kill()
+    assert (process.returncode, wrong) == (0, "")
+    assert rest.strip() == "Stopped."
+    with socket.socket() as free:
+        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        free.bind(("127.0.0.1", port))
 
 
 def test_the_command_writes_one_file_and_refuses_to_replace_it(tmp_path):
