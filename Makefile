@@ -48,6 +48,7 @@ docs/node_modules: docs/package-lock.json | $(VENV)/dev
 	touch $@
 
 docs: $(VENV)/dev docs/node_modules  ## the site, into docs/_build; a warning is an error
+	$(BIN)/codespell docs src README.md
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
 
 bench: $(VENV)/dev  ## speed and memory against the published algorithm, in one run
