@@ -49,13 +49,14 @@ VALUES = {
         "dim": "70", "rows": "50", "columns": "80", "rank": "3", "singular-values": "90,50", "noise": "0.5",
         "scale": "2", "target": "{in}/target.npy", "variance-exponent": "-2", "width-exponent": "2.5",
         "variance": "0.0002", "width": "700", "depth": "3", "threshold": "3", "learning-rate": "0.01", "most": "1",
+        "weight-decay": "0.1", "critical-threshold": "0.5",
         "json": None, "out": "{tmp}/out", "force": None,
     },
     "advise": {
         "dim": "70", "rows": "50", "columns": "80", "rank": "3", "singular-values": "90,50",
         "target": "{in}/target.npy", "gradient": "{in}/gradient.npy", "noise": "0.5", "scale": "2", "width": "70000",
         "optimizer": "sgd", "momentum": "0.5", "curvature": "0.5", "loss": "mse",
-        "learning-rate": "0.0005", "steps": "50",
+        "learning-rate": "0.0005", "steps": "50", "weight-decay": "0.1", "critical-threshold": "1e-9",
         "json": None, "out": "{tmp}/out", "force": None,
     },
     "phase-diagram": {

@@ -136,6 +136,10 @@ PERTURBED = {
         "C5.4-law": {"lazy": (0.003, 0.03)},
         "C5.4-rich": {"rich": 3.0},
         "C5.4-decay": {"control_decay": 0.01},
+        "C5.4-digits": {"scales": (0.7, 2.0)},
+        "C5.4-digits-delay": {"scales": (0.7, 2.0)},
+        "C5.4-digits-small": {"small": 3.0, "scales": ()},
+        "C5.4-digits-decay": {"digits_control": 1.0},
     },
 }
 
@@ -177,6 +181,24 @@ def test_the_table_says_found_expected_and_source():
     text = str(OnePaper(2.5).reproduce(["near"]))
     assert "found 2.5, expected 2 ± 10 % (the paper): DISAGREES" in text
     assert "0 of 1 claims agree" in text
+
+
+@dataclass(frozen=True)
+class Needy(OnePaper):
+    """Has a claim that needs a module which nobody has."""
+
+    @claim("far", "It is far", place="Figure 1", expected=0.0, source="the paper", needs="no_such_module")
+    def far(self):
+        raise AssertionError
+
+
+def test_a_claim_whose_module_is_not_installed_is_named_and_not_run():
+    found = Needy().reproduce()
+    assert [f.claim.key for f in found.findings] == ["near", "above"]
+    assert "not run: far, which needs no_such_module" in str(found)
+    assert found.to_dict()["skipped"] == [{"id": "far", "needs": "no_such_module"}]
+    with pytest.raises(ld.InvalidArgument, match="needs no_such_module"):
+        Needy().reproduce(["far"])
 
 
 @pytest.mark.parametrize("key", keys())

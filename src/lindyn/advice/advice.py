@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from lindyn.advice.adam_advice import AdamAdvice, adam_advice, is_adam
 from lindyn.advice.limits import assumptions_of, constraints_of
-from lindyn.advice.recommendation import Advice, Depth, ModeAdvice
+from lindyn.advice.recommendation import Advice, DecayAdvice, Depth, ModeAdvice
 from lindyn.advice.theory import (
     AbstractTheory,
     Point,
@@ -22,6 +22,7 @@ from lindyn.advice.theory import (
     trade_off,
 )
 from lindyn.prediction.estimation import estimate_spectrum
+from lindyn.prediction.grokking import grokking_delay
 from lindyn.prediction.losses import curvature_of, no_scale
 from lindyn.prediction.regimes import phase_of
 from lindyn.prediction.spectra import SpikedSpectrum, mean_signal_spectrum
@@ -52,6 +53,8 @@ def advise(
     curvature: float | None = None,
     learning_rate: float | Sequence[float] | None = None,
     steps: int = 750,
+    weight_decay: float | None = None,
+    critical_threshold: float | None = None,
 ) -> Advice | AdamAdvice:
     """Advise how to start, how fast to learn and when to stop, by the large-d theory, before anything is trained.
 
@@ -76,6 +79,10 @@ def advise(
         curvature: κ of the cost ½κ‖A − T‖_F², instead; 1 if both are left out.
         learning_rate: η to keep to; left out, a tenth of the stability bound. With Adam also one for each step.
         steps: largest number of steps.
+        weight_decay: λ > 0 of the optimiser on both layers, a share ηλ of each weight a step. The predictions leave it
+            out; the advice says how far it lowers τ until the recommended step.
+        critical_threshold: τ_c of a task with unseen entries, from `lindyn.prediction.critical_threshold`: the advice
+            then says when the recommended start finds those (grokking); needs `weight_decay`.
 
     Returns:
         An `Advice`, which prints itself; with Adam an `AdamAdvice`.
@@ -85,7 +92,7 @@ def advise(
             that the noise hides, so that nothing can be learned; a learning rate that is unstable everywhere.
 
     References:
-        theory (2.3)–(2.7), (2.10), (3.2), (3.4), sections 4 and 5.
+        theory (2.3)–(2.8), (2.10), (3.2), (3.4), sections 4 and 5; works (12.6).
 
     Examples:
         >>> advice = advise(200, rank=5, noise=1.0)
@@ -96,6 +103,11 @@ def advise(
     """
     if is_adam(optimizer) and width is not None:
         described = {"rank": rank, "singular_values": singular_values, "noise": noise}
+        for name, value in (("weight_decay", weight_decay), ("critical_threshold", critical_threshold)):
+            if value is not None:
+                raise checks.InvalidArgument(
+                    name, "be left out", f"it is {value:g}, and with {optimizer} no threshold is conserved"
+                )
         if momentum:
             raise checks.InvalidArgument("momentum", "be left out", f"it is {momentum:g}, and {optimizer} has its own")
         size = _shape_of(shape, target, gradient)
@@ -131,7 +143,29 @@ def advise(
     if found.unlimited_error > (1 - _LEAST_GAIN) * theory.signal_entry:
         gain = f"training lowers the error of predicting zero by less than {_LEAST_GAIN:.0%}"
         raise _hidden(target, gradient, gain)
-    return _recommended(_Plan(theory, found, given, budget, optimizer, mu, kappa, noise_is), notes)
+    advice = _recommended(_Plan(theory, found, given, budget, optimizer, mu, kappa, noise_is), notes)
+    return _with_decay(advice, found.recommended.rate, weight_decay, critical_threshold)
+
+
+def _with_decay(advice: Advice, step: float, decay: float | None, critical: float | None) -> Advice:
+    """Add what weight decay does to the threshold; a step is that much flow time, on which λ is λ/κ."""
+    if decay is None:
+        if critical is not None:
+            raise checks.InvalidArgument(
+                "critical_threshold",
+                "come with a weight_decay",
+                "none is given",
+                "without weight decay a lazy start never generalises",
+            )
+        return advice
+    rate = checks.number("weight_decay", decay, above=0) / advice.curvature
+    kept = math.exp(-2 * rate * step * advice.steps)
+    delay = None
+    if critical is not None:
+        low = checks.number("critical_threshold", critical, above=0)
+        slowest = min(mode.target for mode in advice.modes)
+        delay = grokking_delay(advice.threshold, rate, low, signal=slowest, learning_rate=step)
+    return replace(advice, decay=DecayAdvice(float(decay), 1 - kept, delay))
 
 
 def _outputs(shape: Any, target: Any, gradient: Any) -> int | None:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import xarray
     from matplotlib.figure import Figure
 
+    from lindyn.prediction.grokking import GrokkingDelay
+
 
 @dataclass(frozen=True)
 class Start:
@@ -73,6 +75,26 @@ class Constraint:
         if value <= limit * (1 + 1e-9):
             return cls(condition, "satisfied", text)
         return cls(condition, "binding", f"{text}: {what} holds only to that order")
+
+
+@dataclass(frozen=True)
+class DecayAdvice:
+    """What weight decay does to the recommended threshold; prints itself.
+
+    Attributes:
+        weight_decay: λ of the optimiser.
+        fall: share by which it lowers τ until the recommended step.
+        grokking: when the start finds unseen entries, where τ_c is known.
+    """
+
+    weight_decay: float
+    fall: float
+    grokking: GrokkingDelay | None
+
+    def __str__(self) -> str:
+        """How far τ falls, and when the start generalises."""
+        text = f"{self.weight_decay:.4g} lowers τ by {self.fall:.1%} until that step; the predictions leave it out"
+        return text if self.grokking is None else f"{text}. With unseen entries the start {self.grokking}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +162,7 @@ class Advice:
         optimizer: "gd" or "sgd".
         momentum: heavy-ball momentum μ.
         curvature: κ of the cost ½κ‖A − T‖_F².
+        decay: what weight decay does to the threshold; None if it was not asked for.
     """
 
     shape: tuple[int, int]
@@ -168,6 +191,7 @@ class Advice:
     optimizer: str
     momentum: float
     curvature: float
+    decay: DecayAdvice | None = None
 
     @property
     def law(self) -> Parametrization:
@@ -220,6 +244,7 @@ class Advice:
             ),
             ("expected stable rank", f"{self.stable_rank:.3g}"),
             ("price of depth", f"{self.steps_per_decade:.3g} further steps for every factor of 10 in τ"),
+            *([] if self.decay is None else [("weight decay", str(self.decay))]),
         ]
 
     def __str__(self) -> str:

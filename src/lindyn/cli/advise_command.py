@@ -68,6 +68,14 @@ def advise(
         typer.Option(help="Keep to this rate. Default: a tenth of the stability bound.", rich_help_panel=o.RUN),
     ] = None,
     steps: Annotated[int, typer.Option(help="Largest number of steps.", rich_help_panel=o.RUN)] = 750,
+    weight_decay: Annotated[
+        float | None,
+        typer.Option(help="λ of the optimiser: how far does it lower τ?", rich_help_panel=o.RUN),
+    ] = None,
+    critical_threshold: Annotated[
+        float | None,
+        typer.Option(help="τ_c of the task: when are unseen entries found (grokking)?", rich_help_panel=o.RUN),
+    ] = None,
     as_json: o.Json = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder for trade_off.png and summary.json.", rich_help_panel=o.OUT)
@@ -98,6 +106,8 @@ def advise(
         curvature=curvature,
         learning_rate=learning_rate,
         steps=steps,
+        weight_decay=weight_decay,
+        critical_threshold=critical_threshold,
     )
     summary = advice.as_dict()
     figures = {"trade_off.png": advice.plot()} if out is not None and isinstance(advice, Advice) else {}
@@ -115,6 +125,8 @@ def _check_options(typed: set[str], optimizer: str) -> None:
     """Refuse options that are missing, or that would change nothing beside the others."""
     if "out" not in typed:
         o.idle(typed, ("force",), "without `out`")
+    if "weight_decay" not in typed:
+        o.idle(typed, ("critical_threshold",), "without `weight_decay`", "a start without decay never generalises late")
     if "singular_values" in typed:
         o.idle(typed, ("scale",), "with `singular_values`")
     matrices = typed & {"target", "gradient"}

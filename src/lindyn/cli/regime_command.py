@@ -19,6 +19,7 @@ EXAMPLES = (
     "lindyn regime --threshold 2 --singular-values 8,3,1",
     "lindyn regime --dim 500 --rank 5 --variance-exponent -1.85 --width-exponent 2.25 --depth 3",
     "lindyn regime --target matrix.npy --threshold 0.5",
+    "lindyn regime --threshold 10 --singular-values 1,0.8 --weight-decay 0.01 --critical-threshold 0.0115",
 )
 
 
@@ -51,6 +52,14 @@ def regime(
     learning_rate: Annotated[
         float | None, typer.Option(help="η, to give times in steps as well.", rich_help_panel=o.RUN)
     ] = None,
+    weight_decay: Annotated[
+        float | None,
+        typer.Option(help="μ of both layers: when do lazy modes turn active?", rich_help_panel=o.RUN),
+    ] = None,
+    critical_threshold: Annotated[
+        float | None,
+        typer.Option(help="τ_c of the task: when does a lazy start generalise (grokking)?", rich_help_panel=o.RUN),
+    ] = None,
     most: Annotated[int, typer.Option(help="Modes to print at the most.", rich_help_panel=o.OUT)] = 20,
     as_json: o.Json = False,
     out: Annotated[
@@ -79,7 +88,7 @@ def regime(
     else:
         tau, w, n0 = checks.number("threshold", threshold, above=0), None, None
     split = split_modes(tau, modes, depth=depth)
-    summary = _summary(split, labels, signal, w, n0, rate)
+    summary = _summary(split, labels, signal, w, n0, rate) | _decay(split, weight_decay, critical_threshold, rate)
     if out is not None:
         from lindyn.plots import mode_growth
 
@@ -103,6 +112,8 @@ def _check_options(typed: set[str]) -> None:
         o.idle(typed, ("rank", "scale"), "with `singular_values`")
         if not sized:
             o.idle(typed, ("noise",), "with the singular values alone", "give the size, as in --dim 200")
+    if "weight_decay" not in typed:
+        o.idle(typed, ("critical_threshold",), "without `weight_decay`", "a start without decay never generalises late")
     if "threshold" in typed:
         o.idle(typed, ("variance_exponent", "width_exponent", "variance", "width"), "with `threshold`")
     described = bool(typed & {"target", "singular_values", "rank"})
@@ -185,6 +196,38 @@ def _summary(
     }
 
 
+def _decay(split: Regime, decay: float | None, critical: float | None, rate: float | None) -> dict[str, Any]:
+    """When weight decay turns each lazy mode active, τ₀e^{−2μt} = s (2.8), and when the start generalises (12.6)."""
+    from lindyn.prediction.grokking import grokking_delay
+    from lindyn.support import checks
+
+    if decay is None:
+        return {}
+    mu, tau = checks.number("weight_decay", decay, above=0), split.threshold
+    if split.depth != 2:
+        raise checks.InvalidArgument(
+            "weight_decay", "be left out beyond two layers", f"the depth is {split.depth}", "leave one of them out"
+        )
+    turns = [max(math.log(tau / float(s)), 0.0) / (2 * mu) for s in split.singular_values]
+    found: dict[str, Any] = {"weight_decay": mu, "active_times": turns}
+    if critical is None:
+        return found
+    delay = grokking_delay(
+        tau,
+        mu,
+        checks.number("critical_threshold", critical, above=0),
+        signal=float(split.singular_values[-1]),
+        learning_rate=rate,
+    )
+    return found | {
+        "critical_threshold": delay.critical,
+        "fit_time": delay.fit_time,
+        "test_time": delay.test_time,
+        "test_step": delay.test_step,
+        "grokking": str(delay),
+    }
+
+
 def _print(summary: dict[str, Any], most: int, *, in_steps: bool) -> None:
     facts = [
         ("threshold τ", f"{summary['threshold']:.5g}"),
@@ -193,6 +236,13 @@ def _print(summary: dict[str, Any], most: int, *, in_steps: bool) -> None:
     ]
     if summary["width"] is not None:
         facts += [("width w", f"{summary['width']:,}"), ("σ⁴w, of A(0)", f"{summary['start_variance']:.3g}")]
+    turns = summary.get("active_times")
+    if turns is not None:
+        facts.append(
+            ("weight decay μ", f"{summary['weight_decay']:.4g}: τ(t) = τ·exp(−2μt); its pull on A is left out")
+        )
+    if "grokking" in summary:
+        facts.append(("grokking", summary["grokking"]))
     output.print_facts("Regime", facts)
     heads = ["mode", "s", "activity", "regime", "crosses τ at t", "s/2 at t", "0.9 s at t"]
     rows = [
@@ -205,13 +255,14 @@ def _print(summary: dict[str, Any], most: int, *, in_steps: bool) -> None:
             f"{row['half_time']:.4g}",
             f"{row['learning_time']:.4g}",
             *([f"{row['learning_steps']:.0f}"] if in_steps else []),
+            *([f"{turns[k]:.4g}" if turns[k] else "at once"] if turns is not None else []),
         ]
-        for row in summary["modes"][:most]
+        for k, row in enumerate(summary["modes"][:most])
     ]
     hidden = len(summary["modes"]) - most
     output.print_table(
         "Modes of the target",
-        [*heads, "0.9 s at step"] if in_steps else heads,
+        [*heads, *(["0.9 s at step"] if in_steps else []), *(["active from t"] if turns is not None else [])],
         rows,
         caption="activity s/√(s² + τ²): 0 lazy, 1 active; t: flow time, step × learning rate"
         + (f"; {hidden} smaller modes are not shown, --most shows more" if hidden > 0 else ""),

@@ -8,6 +8,7 @@ another instance, so that a test can perturb an experiment and see its check fai
 from __future__ import annotations
 
 import abc
+import importlib.util
 import json
 import math
 import time as clock
@@ -41,6 +42,7 @@ class Claim:
         tolerance: largest |found − expected| (for "near").
         relative: whether the tolerance is relative to |expected|.
         measure: name of the paper's method that finds the number.
+        needs: module outside the base installation that the experiment imports; "" if none.
     """
 
     key: str
@@ -52,6 +54,12 @@ class Claim:
     tolerance: float
     relative: bool
     measure: str
+    needs: str = ""
+
+    @property
+    def available(self) -> bool:
+        """Whether the module that the experiment needs is installed."""
+        return not self.needs or importlib.util.find_spec(self.needs) is not None
 
     def agrees(self, found: float) -> bool:
         """Tell whether a number that was found agrees with the claim; NaN never does."""
@@ -81,12 +89,14 @@ def claim(
     bound: Bound = "near",
     tolerance: float = 0.0,
     relative: bool = False,
+    needs: str = "",
 ) -> Callable[[Callable[[Any], float]], Callable[[Any], float]]:
     """Make a method of a `Paper` the measurement of a claim; arguments as the attributes of `Claim`."""
 
     def mark(method: Callable[[Any], float]) -> Callable[[Any], float]:
         name = method.__name__
-        setattr(method, _MARK, Claim(key, sentence, place, expected, source, bound, tolerance, relative, name))
+        described = Claim(key, sentence, place, expected, source, bound, tolerance, relative, name, needs)
+        setattr(method, _MARK, described)
         return method
 
     return mark
@@ -148,16 +158,22 @@ class Paper(abc.ABC):
         """Run the experiments and check the claims.
 
         Args:
-            keys: which claims; all if left out.
+            keys: which claims; left out, all whose modules are installed, and the result names the others.
             progress: show a progress bar; left out, on a terminal only.
 
         Raises:
-            InvalidArgument: a claim that the paper does not have.
+            InvalidArgument: a claim that the paper does not have, or one that needs a module that is not installed.
         """
         known = {c.key: c for c in self.claims()}
         for key in keys or ():
             checks.choice("claim", key, list(known))
-        chosen = [known[key] for key in keys] if keys else list(known.values())
+        for key in keys or ():
+            if not known[key].available:
+                raise checks.InvalidArgument(
+                    "claim", "be one that can be run here", f"{key} needs {known[key].needs}", "install it"
+                )
+        chosen = [known[key] for key in keys] if keys else [c for c in known.values() if c.available]
+        skipped = () if keys else tuple(c for c in known.values() if not c.available)
         findings = []
         with Progress(self.key, len(chosen), progress) as bar:
             for done, one in enumerate(chosen, start=1):
@@ -165,7 +181,7 @@ class Paper(abc.ABC):
                 found = float(getattr(self, one.measure)())
                 findings.append(Finding(one, found, clock.perf_counter() - began))
                 bar.update(done)
-        return Reproduction(self, tuple(findings))
+        return Reproduction(self, tuple(findings), skipped)
 
     def with_settings(self, **changes: Any) -> Self:
         """Return the same paper's experiments at other settings."""
@@ -179,14 +195,16 @@ class Reproduction:
     Attributes:
         paper: the paper, with its settings and experiments.
         findings: one for each claim that was run.
+        skipped: claims that were asked for with all others, and need a module that is not installed.
     """
 
     paper: Paper
     findings: tuple[Finding, ...] = field(repr=False)
+    skipped: tuple[Claim, ...] = ()
 
     @property
     def passed(self) -> bool:
-        """Whether every claim agrees."""
+        """Whether every claim that was run agrees."""
         return all(f.passed for f in self.findings)
 
     def __getitem__(self, key: str) -> Finding:
@@ -206,6 +224,7 @@ class Reproduction:
             )
         agreeing = sum(f.passed for f in self.findings)
         lines.append(f"{agreeing} of {len(self.findings)} claims agree")
+        lines += [f"not run: {c.key}, which needs {c.needs}, not installed here" for c in self.skipped]
         if self.paper.left_out:
             lines.append(f"left out: {self.paper.left_out}")
         return "\n".join(lines)
@@ -218,6 +237,7 @@ class Reproduction:
             "paper": self.paper.key,
             "title": self.paper.title,
             "passed": self.passed,
+            "skipped": [{"id": c.key, "needs": c.needs} for c in self.skipped],
             "claims": [
                 {
                     "id": f.claim.key,

@@ -11,21 +11,13 @@ from scipy.integrate import solve_ivp
 
 import lindyn as ld
 from lindyn.papers.claims import Paper, claim
+from lindyn.papers.tanh_digits import RATE, Learned, learn
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _KIND = "a result of this kind"
-
-
-def _first_below(times: np.ndarray, error: np.ndarray, level: float) -> float:
-    """Time at which an error first falls below a level, interpolated in the logarithm of the error; NaN if never."""
-    below = error < level
-    if not below.any() or below[0]:
-        return float("nan")
-    k = int(np.argmax(below))
-    before, after = np.log(error[k - 1 : k + 1] / level)
-    return float(times[k - 1] + (times[k] - times[k - 1]) * before / (before - after))
+_FIGURE_8 = "a result of this kind, Figure 8"
 
 
 @dataclass(frozen=True)
@@ -44,14 +36,20 @@ class Nam2025(Paper):
         lazy: the two thresholds τ₀ above the signal's singular values 1 and 0.8.
         rich: a threshold far below them.
         control_decay: weight decay of the run that must never generalise.
+        scales: c of the tanh networks that must grok: their weights start c times as large as usual.
+        small: c of one that must not.
+        digits_decay: AdamW's weight decay.
+        digits_control: decay of the run at c = 3 that must never generalise.
     """
 
     key: ClassVar[str] = "nam2025"
     title: ClassVar[str] = "Position: Solve Layerwise Linear Models First to Understand Neural Dynamical Phenomena"
     citation: ClassVar[str] = "nam2025position"
     summary: ClassVar[str] = "Layerwise linear models are modes with a threshold and a clock each."
-    seconds: ClassVar[float] = 40.0
-    left_out: ClassVar[str] = "experiments on nonlinear networks: sparse parity with ReLU, grokking on images with tanh"
+    seconds: ClassVar[float] = 50.0
+    left_out: ClassVar[str] = (
+        "sparse parity with a ReLU network; a thousand images of MNIST, of which ours are digits of 8 × 8"
+    )
 
     share: float = 0.5
     draws: int = 40
@@ -64,6 +62,10 @@ class Nam2025(Paper):
     lazy: tuple[float, float] = (3.0, 30.0)
     rich: float = 0.003
     control_decay: float = 0.0
+    scales: tuple[float, ...] = (2.0, 3.0, 4.0, 6.0)
+    small: float = 1.0
+    digits_decay: float = 1.0
+    digits_control: float = 0.0
 
     # one mode
 
@@ -161,7 +163,7 @@ class Nam2025(Paper):
 
             end = solve_ivp(motion, (0, 25 / np.hypot(target, tau)), weights.ravel(), rtol=1e-10, atol=1e-13).y[:, -1]
             grown = np.sum(end.reshape(2, -1).sum(0) ** 2) / np.sum(weights.sum(0) ** 2)
-            worst = max(worst, abs(grown / np.exp(np.arcsinh(target / tau) - np.arcsinh(product / tau)) - 1))
+            worst = max(worst, abs(grown / float(ld.solutions.mode_amplification(target, tau, start=product)) - 1))
         return float(worst)
 
     # grokking, works (12.6): train and unseen error, each over its start
@@ -196,7 +198,7 @@ class Nam2025(Paper):
     def _delay(curves: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[float, float]:
         """t_train and t_test: 5 % of the seen and 20 % of the unseen error is left."""
         times, train, test = curves
-        return _first_below(times, train, 0.05), _first_below(times, test, 0.2)
+        return ld.prediction.time_below(times, train, 0.05), ld.prediction.time_below(times, test, 0.2)
 
     @claim(
         "C5.4-delay", "A lazy start with weight decay generalises long after it fits: t_test/t_train", place=_KIND,
@@ -232,11 +234,56 @@ class Nam2025(Paper):
         """Smallest unseen error of the lazy start without decay, over that of predicting zero."""
         return float(self.control[2].min())
 
+    # the same in a tanh network on real images
+
+    @cached_property
+    def digits(self) -> dict[float, Learned]:
+        """For each c the training of a tanh network on 200 digits."""
+        return {c: learn(c, self.digits_decay, 2500) for c in (*self.scales, self.small)}
+
+    @claim(
+        "C5.4-digits", "A tanh net on digits obeys t_test = ln(c/c*)/μ: deviation of c* from its mean", place=_FIGURE_8,
+        expected=0.03, source="derived, works (12.6); measured", bound="below", needs="sklearn",
+    )  # fmt: skip
+    def spread_of_scales(self) -> float:
+        """Largest |c*/mean − 1|, c* = c·exp(−RATE·decay·t_test), over c."""
+        found = np.array([c * np.exp(-RATE * self.digits_decay * self.digits[c].test_step) for c in self.scales])
+        return float(np.abs(found / found.mean() - 1).max())
+
+    @claim(
+        "C5.4-digits-delay", "From large weights it knows other digits long after its own: t_test/t_train",
+        place=_FIGURE_8, expected=4.0, source="a result of this kind; measured", bound="above", needs="sklearn",
+    )  # fmt: skip
+    def delay_of_digits(self) -> float:
+        """The smallest ratio over c; NaN where one of the two is never reached."""
+        ratios = [self.digits[c].test_step / self.digits[c].train_step for c in self.scales]
+        return float(np.min(ratios))
+
+    @claim(
+        "C5.4-digits-small", "From usual weights it does not: t_test/t_train", place=_FIGURE_8,
+        expected=2.5, source="a result of this kind; measured", bound="below", needs="sklearn",
+    )  # fmt: skip
+    def delay_of_small(self) -> float:
+        """The ratio of the small start."""
+        return self.digits[self.small].test_step / self.digits[self.small].train_step
+
+    @claim(
+        "C5.4-digits-decay", "Without decay it never does: accuracy on other digits after 1,500 steps", place=_FIGURE_8,
+        expected=0.5, source="a result of this kind; measured", bound="below", needs="sklearn",
+    )  # fmt: skip
+    def digits_without_decay(self) -> float:
+        """Test accuracy at the end; chance is 0.1."""
+        return float(learn(3.0, self.digits_control, 1500).test_accuracy[-1])
+
     def figure(self) -> Figure:
-        """Draw emergence by descent and by the curve, and the errors of the four completions."""
+        """Draw emergence by descent and by the curve, the errors of the four completions, and digits."""
         import matplotlib.pyplot as plt
 
-        figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+        with_digits = all(claim.available for claim in self.claims())
+        figure, axes = plt.subplots(1, 2 + with_digits, figsize=(10 + 4.5 * with_digits, 3.8), layout="constrained")
+        left, right = axes[:2]
+        if with_digits:
+            self._draw_digits(axes[2])
         task, time = ld.tasks.Skills.power_law(5, exponent=self.exponent, strength=5.0), self.emergence.time[1:]
         curves = np.diagonal(self.emergence["matrix"], axis1=1, axis2=2)[1:]
         for k, exact in enumerate(task.curves(0.0, time, start=0.01).T):
@@ -259,6 +306,14 @@ class Nam2025(Paper):
         right.set_title("Completion: unseen entries (solid), seen (dotted)")
         right.legend(fontsize=8)
         return figure
+
+    def _draw_digits(self, ax: Any) -> None:
+        for k, (c, run) in enumerate(sorted(self.digits.items())):
+            ax.plot(run.steps + 25, run.test_accuracy, color=f"C{k}", label=f"c = {c:g}")
+            ax.plot(run.steps + 25, run.train_accuracy, ":", color=f"C{k}")
+        ax.set(xscale="log", xlabel="step (+ 25)", ylabel="accuracy", ylim=(0, 1.2))
+        ax.set_title("Digits: others (solid), its own (dotted)")
+        ax.legend(fontsize=8, ncols=5, loc="upper center", columnspacing=1.0, handlelength=1.0)
 
 
 PAPER = Nam2025

@@ -3,6 +3,10 @@ from .adam import adam_clock as adam_clock
 from .estimation import SpectrumEstimate as SpectrumEstimate
 from .estimation import estimate_spectrum as estimate_spectrum
 from .factors import predict_factors as predict_factors
+from .grokking import GrokkingDelay as GrokkingDelay
+from .grokking import critical_threshold as critical_threshold
+from .grokking import grokking_delay as grokking_delay
+from .grokking import time_below as time_below
 from .implicit_bias import limit as limit
 from .implicit_bias import output_sign as output_sign
 from .large_d import predict as predict

@@ -10,6 +10,7 @@ from .integrated import FactorFlow as FactorFlow
 from .mixed import MixedSolution as MixedSolution
 from .modes import ModeTimes as ModeTimes
 from .modes import descent_step as descent_step
+from .modes import mode_amplification as mode_amplification
 from .modes import mode_curve as mode_curve
 from .modes import mode_fraction as mode_fraction
 from .modes import mode_time as mode_time

@@ -169,6 +169,37 @@ def mode_time(singular_value: Any, threshold: Any, level: Any, *, start: Any = N
     return or_nan(xp, positive & (tau >= 0) & between, found)
 
 
+@by_numpy
+def mode_amplification(singular_value: Any, threshold: Any, *, start: Any = 0.0) -> Float[Any, "..."]:
+    """How much of its features a mode grows by training: γ₊ = exp(asinh(s/τ) − asinh(m₀/τ)).
+
+    In a net of scalar input and output with H units (a, b), m = aᵀb, it is ‖a + b‖² at the end over that at the start:
+    near 1 where lazy, τ ≫ s, and about 2s/τ where active, τ ≪ s, from a start of zero.
+
+    Args:
+        singular_value: s of the target, of either sign; broadcast with the others.
+        threshold: τ > 0, that is ½√((‖a‖² + ‖b‖²)² − 4m₀²) of the net.
+        start: m₀, of either sign.
+
+    Returns:
+        γ₊ of the broadcast shape (below 1 where s is below m₀); under JAX NaN for a threshold out of range.
+
+    Raises:
+        InvalidArgument: a threshold that is not positive.
+
+    References:
+        works (12.5); Nam et al. (2025).
+
+    Examples:
+        >>> mode_amplification(1.0, [100.0, 1.0, 0.01]).round(2).tolist()
+        [1.01, 2.41, 200.0]
+    """
+    xp, (s, tau, m0) = arrays(singular_value, threshold, start)
+    demand("threshold", tau, tau > 0, "be positive")
+    safe = xp.where(tau > 0, tau, 1.0)
+    return or_nan(xp, tau > 0, xp.exp(xp.arcsinh(s / safe) - xp.arcsinh(m0 / safe)))
+
+
 def descent_step(grown: Any, fallen: Any, singular_value: Any, rate: Any, decay: Any = 0.0) -> tuple[Any, Any]:
     """One step of gradient descent on a mode of an infinitely wide two-layer network, weight decay included.
 
