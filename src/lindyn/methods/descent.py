@@ -110,7 +110,7 @@ class GradientDescent(Method):
         steps = problem.record_steps(self, self.steps)
         if problem.dynamics is not None:
             return self._euler(problem, problem.dynamics, steps)
-        return self._descent(problem, problem.network_for(self), steps)
+        return self._descent(problem, problem.product_for(self), steps)
 
     def _rate(self, problem: Problem) -> Rate:
         return rate_of(problem.system, problem.task, self.learning_rate, momentum=self.momentum, nesterov=self.nesterov)

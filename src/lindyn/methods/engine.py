@@ -71,6 +71,19 @@ class LayersView(View):
         )
 
 
+class UnknownView(View):
+    """The view of layers of which A is not the product: no threshold, and no kernel of small matrices."""
+
+    def threshold_at(self, time: Any) -> Any:
+        """Return NaN."""
+        return jnp.full_like(time, jnp.nan)
+
+    def kernel_terms(self, snapshot: Snapshot, time: Any) -> KernelTerms | None:
+        """Return None."""
+        del snapshot, time
+        return None
+
+
 class Engine(abc.ABC):
     """Advances a motion through the records given by `steps` and `times`.
 

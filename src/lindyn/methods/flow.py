@@ -12,7 +12,6 @@ import numpy as np
 
 from lindyn.dynamics import Dynamics
 from lindyn.methods.engine import Engine, Snapshot, StoppedError, TimedEngine, View
-from lindyn.methods.layer_updates import layer_gradients, product, turned
 from lindyn.methods.method import MatrixView, Method, Problem
 from lindyn.networks.network import Network
 from lindyn.support import checks
@@ -81,14 +80,14 @@ class Flow(Method):
         return Integration(motion, tolerances, times, info)
 
     def _motion_of_layers(self, problem: Problem, network: Network) -> Motion:
-        layers = turned(problem.start_layers(network))
-        arguments = problem.device_task, jnp.asarray(self.weight_decay, problem.dtype)
+        layers, chain = problem.start_layers(network), problem.chain_of(network)
+        arguments = problem.device_task, chain, jnp.asarray(self.weight_decay, problem.dtype)
         view = problem.layers_view(self.weight_decay)
         return Motion(
             _velocity_of_layers,
             layers,
             arguments,
-            _show_layers,
+            lambda state: _show_layers(chain, state),
             view,
             "the layers, exactly (1.1)",
             self.weight_decay,
@@ -116,7 +115,7 @@ class Flow(Method):
         )
 
     def _tolerances(self, problem: Problem) -> Tolerances:
-        scale, tau = problem.task.scale(), problem.system.threshold
+        scale, tau = problem.task.scale(), float(np.nan_to_num(problem.system.threshold))  # no threshold: as none
         rtol = self.rtol or (1e-10 if problem.dtype == np.float64 else 1e-5)
         atol = self.atol or 0.1 * rtol * (min(tau, scale) if tau > 0 and scale > 0 else max(tau, scale, 1.0))
         return Tolerances(self.solver, rtol, max(atol, float(np.finfo(problem.dtype).tiny)), self.max_steps)
@@ -147,10 +146,10 @@ class Motion:
 
 
 def _velocity_of_layers(time: Any, layers: Any, arguments: Any) -> Any:
-    """Ẇ_l = −∂C/∂W_l − μW_l (1.1), on stored layers."""
+    """Ẇ_l = −∂C/∂W_l − μW_l (1.1)."""
     del time
-    task, decay = arguments
-    gradients = layer_gradients(layers, task.gradient(product(layers)))
+    task, chain, decay = arguments
+    gradients = chain.gradients(layers, task.gradient(chain.outputs(layers)))
     return tuple(-g - decay * w for g, w in zip(gradients, layers, strict=True))
 
 
@@ -159,8 +158,12 @@ def _velocity_of_matrix(time: Any, matrix: Any, arguments: Any) -> Any:
     return dynamics.velocity(matrix, task.gradient(matrix), time)
 
 
-def _show_layers(layers: Any) -> Snapshot:
-    return Snapshot(run_compiled(product, layers), turned(layers))
+def _outputs(chain: Any, layers: Any) -> Any:
+    return chain.outputs(layers)
+
+
+def _show_layers(chain: Any, layers: Any) -> Snapshot:
+    return Snapshot(run_compiled(_outputs, chain, layers), layers)
 
 
 def _integrate(

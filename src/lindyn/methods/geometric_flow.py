@@ -21,7 +21,6 @@ import numpy as np
 from jax import lax
 
 from lindyn.methods.engine import Engine, Snapshot, SteppedEngine, View
-from lindyn.methods.layer_updates import layer_gradients, product, turned
 from lindyn.methods.method import Method, Problem
 from lindyn.support import checks
 from lindyn.support.programs import run_compiled
@@ -81,9 +80,12 @@ class GeometricFlow(Method):
         )
         steps = problem.record_steps(self, self.steps)
         settings = _Settings(
-            jnp.asarray(self.step), jnp.asarray(self.weight_decay), jnp.asarray(problem.task.curvature())
+            jnp.asarray(self.step),
+            jnp.asarray(self.weight_decay),
+            jnp.asarray(problem.task.curvature()),
+            problem.chain_of(network),
         )
-        layers = turned(problem.start_layers(network))
+        layers = problem.start_layers(network)
         carry = _Carry(layers, jnp.zeros(()), jnp.zeros((), jnp.int32))
         return GeometricSteps(problem.device_task, carry, settings, steps, info, problem.layers_view(self.weight_decay))
 
@@ -92,10 +94,11 @@ class _Settings(NamedTuple):
     step: Any
     decay: Any
     curvature: Any
+    chain: Any
 
 
 class _Carry(NamedTuple):
-    """Stored layers, flow time and step."""
+    """Layers, flow time and step."""
 
     layers: Any
     time: Any
@@ -109,28 +112,14 @@ def _norm(tree: Any) -> Any:
     return largest * jnp.sqrt(sum(jnp.sum((w / unit) ** 2) for w in tree))
 
 
-def _kernel_bound(layers: Any) -> Any:
-    """Σ_l ‖W_L ⋯ W_{l+1}‖_F² ‖W_{l−1} ⋯ W_1‖_F², at least the norm of the tangent kernel."""
-    own = (*layers[:-1], layers[-1].T)
-    below, above = [jnp.ones(())], [jnp.ones(())]
-    prefix, suffix = own[0], own[-1]
-    for layer in own[1:]:
-        below.append(jnp.sum(prefix**2))
-        prefix = layer @ prefix
-    for layer in reversed(own[:-1]):
-        above.append(jnp.sum(suffix**2))
-        suffix = suffix @ layer
-    return sum(a * b for a, b in zip(reversed(above), below, strict=True))
-
-
 def _slope(task: Any, layers: Any, settings: _Settings) -> tuple[Any, Any]:
     """dθ/dτ and dt/dτ, both times h."""
-    gradients = layer_gradients(layers, task.gradient(product(layers)))
+    gradients = settings.chain.gradients(layers, task.gradient(settings.chain.outputs(layers)))
     push = tuple(g + settings.decay * w for g, w in zip(gradients, layers, strict=True))
     size = _norm(push)
     geometric = settings.step * _norm(layers) / jnp.where(size > 0, size, 1)
     # stable steps of order 4 reach 2.78 over the largest rate
-    rate = settings.curvature * _kernel_bound(layers) + 2 * settings.decay
+    rate = settings.curvature * settings.chain.kernel_bound(layers) + 2 * settings.decay
     pace = jnp.where(size > 0, jnp.minimum(geometric, 1 / jnp.where(rate > 0, rate, jnp.inf)), geometric)
     return tuple(-pace * g for g in push), pace
 
@@ -148,7 +137,7 @@ def _move(task: Any, carry: _Carry, settings: _Settings, count: Any) -> tuple[_C
         return _Carry(shifted(c.layers, mean[0], 1.0), c.time + mean[1], c.step + 1)
 
     carry = lax.fori_loop(0, count, step, carry)
-    return carry, product(carry.layers)
+    return carry, settings.chain.outputs(carry.layers)
 
 
 class GeometricSteps(SteppedEngine):
@@ -162,7 +151,7 @@ class GeometricSteps(SteppedEngine):
     def run(self, carry: _Carry, count: int) -> tuple[_Carry, Snapshot]:
         """Make `count` steps in one compiled loop."""
         carry, matrix = run_compiled(_move, self._task, carry, self._settings, jnp.asarray(count, jnp.int32))
-        return carry, Snapshot(matrix, turned(carry.layers))
+        return carry, Snapshot(matrix, carry.layers)
 
     def advance(self, k: int) -> Snapshot:
         """Make the steps from record k − 1 to record k, and note the flow time there."""

@@ -59,6 +59,30 @@ def layer_gradients(layers: Layers, gradient: Float[Array, "d_out d_in"]) -> Lay
     return (back[0], *inner, below[-1] @ gradient.T)
 
 
+class Product(eqx.Module):
+    """How the layers of a linear network act: by their product. Layers in their own orientation."""
+
+    def outputs(self, layers: Layers) -> Float[Array, "d_out d_in"]:
+        """Return A."""
+        return product(turned(layers))
+
+    def gradients(self, layers: Layers, gradient: Float[Array, "d_out d_in"]) -> Layers:
+        """Return the gradient of every layer from that of A."""
+        return turned(layer_gradients(turned(layers), gradient))
+
+    def kernel_bound(self, layers: Layers) -> Float[Array, ""]:
+        """Return Σ_l ‖W_L ⋯ W_{l+1}‖_F² ‖W_{l−1} ⋯ W_1‖_F², at least the norm of the tangent kernel."""
+        below, above = [jnp.ones(())], [jnp.ones(())]
+        prefix, suffix = layers[0], layers[-1]
+        for layer in layers[1:]:
+            below.append(jnp.sum(prefix**2))
+            prefix = layer @ prefix
+        for layer in reversed(layers[:-1]):
+            above.append(jnp.sum(suffix**2))
+            suffix = suffix @ layer
+        return sum((a * b for a, b in zip(reversed(above), below, strict=True)), start=jnp.zeros(()))
+
+
 class Rule(Protocol):
     """Moves a tree of stored layers by a tree of their gradients."""
 

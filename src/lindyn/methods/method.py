@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from lindyn.dynamics import Dynamics, start_of
-from lindyn.methods.engine import Engine, KernelTerms, LayersView, Snapshot, View
+from lindyn.methods.engine import Engine, KernelTerms, LayersView, Snapshot, UnknownView, View
+from lindyn.methods.layer_updates import Product
 from lindyn.methods.recorded_steps import save_steps
 from lindyn.networks.network import Network
 from lindyn.solutions.solution import Reason, Solution
@@ -109,6 +110,22 @@ class Problem:
             )
         return self.network
 
+    def product_for(self, method: Method) -> Network:
+        """Return the network if A is the product of its layers, or refuse it."""
+        network = self.network_for(method)
+        if network.chain() is not None:
+            raise checks.InvalidArgument(
+                "method",
+                f"be Flow, GeometricFlow or NearlyLinear for {type(network).__name__}",
+                f"it is {type(method).__name__}, which moves products of layers",
+            )
+        return network
+
+    def chain_of(self, network: Network) -> Any:
+        """Return how the layers of a network act together, on the device."""
+        chain = network.chain()
+        return Product() if chain is None else on_device(chain, self.dtype)
+
     def start_layers(self, network: Network) -> tuple[Any, ...]:
         """Return the layers of a network on the device, each in its own orientation."""
         return tuple(jnp.asarray(layer.astype(self.dtype)) for layer in network.layers)
@@ -119,6 +136,8 @@ class Problem:
 
     def layers_view(self, decay: float = 0.0) -> View:
         """Return the view of the network, whose threshold falls as e^{−2·decay·t}."""
+        if self.network is not None and self.network.chain() is not None:
+            return UnknownView()
         return LayersView(jnp.asarray(self.system.threshold, self.dtype), jnp.asarray(decay, self.dtype))
 
     def record_times(self, method: Method) -> np.ndarray:

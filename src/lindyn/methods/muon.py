@@ -65,7 +65,7 @@ class Muon(Method):
 
     def prepare(self, problem: Problem) -> Engine:
         """Step the reduced layers: the iteration commutes with V ↦ VQ (1.3)."""
-        network = problem.network_for(self)
+        network = problem.product_for(self)
         refuse_units(network, ["method"])
         info = problem.info(
             "Muon",

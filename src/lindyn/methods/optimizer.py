@@ -63,7 +63,7 @@ class Optimizer(Method):
 
     def prepare(self, problem: Problem) -> Engine:
         """Try the rule, then step the layers it needs."""
-        network = problem.network_for(self)
+        network = problem.product_for(self)
         refuse_units(network, ["method"])
         steps = problem.record_steps(self, self.steps)
         probe = probe_equivariance(self.rule, steps=self.steps)

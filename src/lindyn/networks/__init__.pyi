@@ -4,6 +4,7 @@ from . import pair_modes as pair_modes
 from . import starts as starts
 from .deep_laws import DeepParametrization as DeepParametrization
 from .deep_linear import DeepLinear as DeepLinear
+from .deep_relu import DeepReLU as DeepReLU
 from .laws import Parametrization as Parametrization
 from .network import Network as Network
 from .pair_modes import FactorModes as FactorModes

@@ -164,6 +164,10 @@ class Network(Value, abc.ABC):
             "use Flow() or GradientDescent()",
         )
 
+    def chain(self) -> Any:
+        """Return how the layers act together where A is not their product, for a method; None for W_L ⋯ W_1."""
+        return None
+
     @property
     def title(self) -> str:
         """What moves, for print-outs and legends."""

@@ -1,5 +1,7 @@
 from .adam import AdamClock as AdamClock
 from .adam import adam_clock as adam_clock
+from .escape import EscapeDirection as EscapeDirection
+from .escape import escape_direction as escape_direction
 from .estimation import SpectrumEstimate as SpectrumEstimate
 from .estimation import estimate_spectrum as estimate_spectrum
 from .factors import predict_factors as predict_factors

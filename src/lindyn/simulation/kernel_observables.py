@@ -83,6 +83,9 @@ def sharpness(s: Seen) -> Any:
     Two rounds: the first finds the eigenvalue of largest size; where that is negative, the second shifts it to zero.
     """
 
+    # layers of which A is not the product state no kernel, and are refused with it
+    assert s.kernel
+
     def cost(layers: tuple[Any, ...]) -> Any:
         matrix = layers[0]
         for layer in layers[1:]:
