@@ -50,6 +50,7 @@ def demo(
     from lindyn.plots import figure1
     from lindyn.simulation import compare, simulate
     from lindyn.support import checks
+    from lindyn.support.memory import require_memory
     from lindyn.tasks import SpikedMatrix
 
     output.prepare_folder(out, force)
@@ -59,6 +60,9 @@ def demo(
     task = SpikedMatrix(dim=checks.integer("dim", dim, at_least=1), rank=rank, key=key, dtype=precision)
     net = TwoLayer.exponents(dim, -1.85, 2.25, key=key, dtype=precision)
     settings = GradientDescent(learning_rate="figure1", steps=steps, order="sequential")
+    records = settings.steps / _FAR + _TURNING
+    # its number three times over (in lists of Python), all singular values twice
+    require_memory("steps", settings.steps, records * (200 + 16 * dim), "the records of so many steps", "use fewer")
     spaced = {*range(0, _TURNING, _CLOSE), *range(_TURNING, settings.steps, _FAR)}
     marks = sorted({k for k in spaced.union(PUBLISHED_STEPS) if k < settings.steps} | {settings.steps})
     descent = simulate(net, task, settings, save_every=marks)
