@@ -26,7 +26,7 @@ from lindyn.support.randomness import stream
 from lindyn.support.values import Value
 from lindyn.tasks.task import Diagonal, Quadratic, Task
 
-__all__ = ["Balanced", "DeepBalanced", "Dynamics", "Lazy", "Mixed"]
+__all__ = ["Balanced", "DeepBalanced", "Dynamics", "Lazy", "Mixed", "NoisyLabels"]
 
 Matrix = Float[Array, "d_out d_in"]
 # what a motion is made of: with one of these changed, nothing that was said of the motion before holds

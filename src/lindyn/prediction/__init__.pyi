@@ -5,6 +5,9 @@ from .escape import escape_direction as escape_direction
 from .estimation import SpectrumEstimate as SpectrumEstimate
 from .estimation import estimate_spectrum as estimate_spectrum
 from .factors import predict_factors as predict_factors
+from .geometries import Geometry as Geometry
+from .geometries import average_start_geometry as average_start_geometry
+from .geometries import start_geometry as start_geometry
 from .grokking import GrokkingDelay as GrokkingDelay
 from .grokking import critical_threshold as critical_threshold
 from .grokking import grokking_delay as grokking_delay

@@ -77,6 +77,12 @@ def imbalance(s: Seen) -> Any:
     return jnp.stack([jnp.linalg.norm(below @ below.T - above.T @ above) for below, above in pairs])
 
 
+def geometry(s: Seen) -> Any:
+    """Return JᵀJ of the function x ↦ Jx that is learned, whose gradients it averages over directions (works 15.1)."""
+    jacobian = s.task.jacobian(s.matrix)
+    return jacobian.T @ jacobian
+
+
 def sharpness(s: Seen) -> Any:
     """Return the largest eigenvalue of the Hessian of the cost over all layers, by power iteration.
 

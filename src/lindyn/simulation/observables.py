@@ -346,6 +346,7 @@ BUILT_IN: dict[str, Observable] = {
         _labelled("imbalance", kernels.imbalance, ("pair",), needs_network=True),
         _labelled("gram_in", lambda s: s.gram_in, ("column", "other_column")),
         _labelled("gram_out", lambda s: s.gram_out, ("row", "other_row")),
+        _labelled("geometry", kernels.geometry, ("input", "other_input")),
         _labelled("matrix", lambda s: s.matrix, ("row", "column")),
         _labelled("w1", lambda s: s.w1, ("hidden", "column"), needs_network=True),
         _labelled("w2", lambda s: s.w2, ("row", "hidden"), needs_network=True),

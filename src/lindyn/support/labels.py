@@ -60,6 +60,7 @@ OF_STATES: Mapping[str, Label] = {
     "imbalance": Label("‖W_lW_lᵀ − W_{l+1}ᵀW_{l+1}‖_F of each pair of layers", "target^(2/L)"),
     "gram_in": Label("C1 = W1ᵀW1; at any depth that of all layers but the last", "target"),
     "gram_out": Label("C2 = W2W2ᵀ; at any depth that of all layers but the first", "target"),
+    "geometry": Label("JᵀJ of the function x ↦ Jx that is learned; J = A without a front end", "target²"),
     "matrix": Label("A = W2W1", "target"),
     "w1": Label("reduced first layer", "target^½"),
     "w2": Label("reduced second layer", "target^½"),

@@ -1,6 +1,7 @@
 from .completion import Completion as Completion
 from .custom import CustomCost as CustomCost
 from .diagonal_regression import DiagonalRegression as DiagonalRegression
+from .filtered import Filtered as Filtered
 from .power_law import PowerLaw as PowerLaw
 from .regression import Regression as Regression
 from .signal_noise import SignalNoise as SignalNoise

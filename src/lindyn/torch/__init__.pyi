@@ -5,5 +5,7 @@ from .collapse import neural_collapse as neural_collapse
 from .collapse_tracker import CollapseTracker as CollapseTracker
 from .initialise import lora_init_ as lora_init_
 from .initialise import mixed_init_ as mixed_init_
+from .input_geometry import AverageGeometry as AverageGeometry
+from .input_geometry import average_geometry as average_geometry
 from .tracker import RegimeTracker as RegimeTracker
 from .tracker import TrackingWarning as TrackingWarning
