@@ -138,6 +138,8 @@ def test_outside_the_theory_the_page_says_so(page):
     page.fill("#n_strength", "0.1")
     after(page, lambda: page.keyboard.press("Tab"))
     assert "lindyn predict has one that does" in page.locator("#facts").inner_text()
+    assert page.locator(".doubtful").count() == 1  # and the pictures fade
+    assert page.evaluate("csv()").strip().splitlines()[-1].startswith("# The weakest mode")
     after(page, lambda: page.select_option("#preset", "Underparameterised"))
     assert "cannot go below a test error of 0.35" in page.locator("#facts").inner_text()
     after(page, lambda: page.select_option("#c_network", "3"))

@@ -7,6 +7,7 @@ function draw() {
   const xs = state.axis === "steps" ? curves.steps : curves.steps.map(n => n * l.eta), x = scaleOf(xs[0], xs[xs.length - 1], X0, X1, state.scale === "log");
   const xl = state.axis === "steps" ? "gradient-descent step" : "flow time t = η · step, in units of 1/(singular value)";
   view = { spec, law: l, curves, xs, x };
+  document.querySelector(".views").classList.toggle("doubtful", spec.problem !== "");
   drawModes(view, x, xl); drawErrors(view, x, xl); drawRank(view, x, xl); progress(spec);
   if (reading !== null) readAt(reading);
   else if (!exact) $("r_err").textContent = curves.rows[0][4] >= 0 ? "Band: how far one run can be from the predicted test error." : "How far one run can be from these curves is not estimated here.";
@@ -135,15 +136,17 @@ function download(name, href) { const a = document.createElement("a"); a.href = 
 const save = (name, type, text) => download(name, URL.createObjectURL(new Blob([text], { type })));
 function figure() {
   const style = getComputedStyle(document.documentElement);
-  const parts = ["map", "modes", "err", "rank"].map((id, k) => `<g transform="translate(${(k % 2) * 470} ${Math.floor(k / 2) * 294 + 18})"><text x="250" y="-2" text-anchor="middle" font-weight="600">${esc($("h_" + id).textContent)}</text>${$(id).innerHTML}</g>`);
+  const keys = { map: CHOICES.panel[state.panel], modes: "blue lazy, orange active", err: "blue train, red test", rank: "violet stable rank, orange active modes" };
+  const parts = ["map", "modes", "err", "rank"].map((id, k) => `<g transform="translate(${(k % 2) * 470} ${Math.floor(k / 2) * 290 + 18})"><text x="250" y="-2" text-anchor="middle"><tspan font-weight="600">${esc($("h_" + id).textContent)}</tspan> (${esc(keys[id])})</text>${$(id).innerHTML}</g>`);
+  const caption = $("facts").innerText.replace(/(.{1,160})(\s|$)/g, "$1\n").trim().split("\n").map((row, k) => `<text x="12" y="${598 + 14 * k}" font-size="10">${esc(row)}</text>`);
   const css = ".soft{fill:#59636e}.halo{paint-order:stroke;stroke:#fff;stroke-width:3px}";
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="940" height="600" viewBox="0 0 940 600" font-family="sans-serif" font-size="11"><style>${css}</style><rect width="940" height="600" fill="#fff"/>${parts.join("")}</svg>`.replace(/var\((--\w+)\)/g, (_, v) => style.getPropertyValue(v).trim());
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="940" height="650" viewBox="0 0 940 650" font-family="sans-serif" font-size="11"><style>${css}</style><rect width="940" height="650" fill="#fff"/>${parts.join("")}${caption.join("")}</svg>`.replace(/var\((--\w+)\)/g, (_, v) => style.getPropertyValue(v).trim());
 }
 function png() {
   const image = new Image();
   image.onload = () => {
-    const canvas = document.createElement("canvas"); canvas.width = 1880; canvas.height = 1200;
-    canvas.getContext("2d").drawImage(image, 0, 0, 1880, 1200);
+    const canvas = document.createElement("canvas"); canvas.width = 1880; canvas.height = 1300;
+    canvas.getContext("2d").drawImage(image, 0, 0, 1880, 1300);
     canvas.toBlob(blob => download("lindyn.png", URL.createObjectURL(blob)));
   };
   image.src = "data:image/svg+xml;charset=utf-8," + encodeURIComponent(figure());
@@ -151,7 +154,7 @@ function png() {
 function csv() {
   const signal = isAdapter() ? view.spec.signal.length : view.spec.found, names = Array.from({ length: signal }, (_, k) => `signal_mode_${k + 1}`);
   const rows = view.curves.steps.map((n, k) => [n, n * view.law.eta, ...view.curves.rows[k], view.curves.taus[k], ...Array.from(view.curves.modes[k]).slice(0, signal)].join(","));
-  return ["step,flow_time,train_error,test_error,stable_rank,active_modes,error_estimate,threshold," + names.join(","), ...rows].join("\n") + "\n";
+  return ["step,flow_time,train_error,test_error,stable_rank,active_modes,error_estimate,threshold," + names.join(","), ...rows, ...(view.spec.problem ? ["# " + view.spec.problem] : [])].join("\n") + "\n";
 }
 async function copy() {
   try { await navigator.clipboard.writeText($("code").textContent); $("copy").textContent = "Copied"; }

@@ -34,7 +34,7 @@ const PRESETS = {
 const TOUR = [
   ["One number decides", "The dashed line is the threshold τ = σ²w. A mode below it is lazy (blue), a mode above it is active (orange). Here τ is far below the signal: the modes of the signal cross it one after the other and speed up, and training finds the signal before the noise.", "Deep in the active region"],
   ["Lazy training", "Now τ is above every singular value. All modes rise together, noise as fast as signal, and the test error stays high: no bias to low rank.", "Deep in the lazy region"],
-  ["The paper's Figure 1", "In between, modes start lazily, which aligns them with the task; those that cross τ speed up. The test error falls as low as in the active region, in fewer steps.", "Figure 1 of the paper"],
+  ["The paper's Figure 1", "In between, modes start lazily, which aligns them with the task; those that cross τ speed up. Noise follows, but later: the test error has a clear minimum, where training should stop.", "Figure 1 of the paper"],
   ["The price of going deeper", "The smaller τ, the longer a mode needs to get away from zero: the steps until the smallest test error grow with ln(1/τ). Near a balanced start nothing moves for long.", "Nearly balanced start: it stalls"],
   ["Where theory ends", "Below the yellow line the network is narrower than the rank of the signal and cannot hold it; beyond the red line the random start is as large as the signal. Hatched: one run can be further from the prediction than a tenth of the error of predicting zero. The shaded band says how far.", "Underparameterised"],
 ];
