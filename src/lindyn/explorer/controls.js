@@ -123,6 +123,7 @@ function restore() {
   Object.assign(state, DEFAULTS);
   const asked = [...new URLSearchParams(location.hash.slice(1))];
   for (const [k, v] of asked) if (k === "network" && v in CHOICES[k]) state[k] = v; // it sets the ranges of the others
+  if (isAdapter()) state.gamma_w = PRESETS["LoRA adapter"].gamma_w;
   for (const [k, v] of asked) {
     if (controlOf(k)) { const why = problem(k, v); if (why) wrong[k] = why; else state[k] = Number(v); }
     else if (CHOICES[k] && v in CHOICES[k]) state[k] = v;
