@@ -260,6 +260,22 @@ class Reproduction:
         """Return `to_dict` as text."""
         return json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
 
+    def to_markdown(self) -> str:
+        """Return the findings as a table for a page, a row for each claim; equations are named as "works (8.3)".
+
+        Examples:
+            >>> import lindyn as ld
+            >>> table = ld.reproduce("tu2024", claims=["figure-2-price"]).to_markdown()
+            >>> table.splitlines()[0]
+            '| claim | what is claimed | found | expected | from |'
+        """
+        rows = ["| claim | what is claimed | found | expected | from |", "|---|---|---|---|---|"]
+        for f in self.findings:
+            found = f"{f.found:.4g}" + ("" if f.passed else " (**disagrees**)")
+            cells = (f.claim.key, f.claim.sentence, found, f.claim.expectation, f"{f.claim.place}; {f.claim.source}")
+            rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        return "\n".join(rows) + "\n"
+
     def plot(self) -> Figure:
         """Draw the paper's figure from the same experiments."""
         return self.paper.figure()
