@@ -60,6 +60,9 @@ def fill(key: str) -> None:
     began = time.process_time()
     result = ld.reproduce(key, progress=False)
     seconds = time.process_time() - began
+    if result.skipped:
+        needed = ", ".join(sorted({str(c.needs) for c in result.skipped}))
+        raise SystemExit(f"{key} has claims that need {needed}: install it, so that the page holds all of them.")
     block = block_of(result, seconds)
     page.write_text(BLOCK.sub(lambda _: block, page.read_text(encoding="utf-8")), encoding="utf-8")
     ld.plots.save_figure(result.plot(), IMAGES / f"{key}.png")
