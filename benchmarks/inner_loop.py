@@ -86,7 +86,10 @@ def _eager_products(pairs: list[Any], repeats: int) -> Contestant:
 
 
 def measure(dim: int, dtype: str, rounds: int) -> dict[str, Any]:
-    """Return flop/s of every contestant in every round; in a round they run one after the other, in turning order."""
+    """Return flops per second of wall clock, and of processor time, of every contestant in every round.
+
+    In a round they run one after the other, in turning order.
+    """
     torch.set_num_threads(os.cpu_count() or 1)
     repeats = max(SLICE_STEPS, round(SLICE_SECONDS * ASSUMED_RATE / (12 * dim**3)))
     pairs = _operands(dim, dtype)
@@ -99,13 +102,16 @@ def measure(dim: int, dtype: str, rounds: int) -> dict[str, Any]:
             "torch": _eager_products(in_torch, repeats),
         }
         rates: dict[str, list[float]] = {name: [] for name in contestants}
+        per_processor: dict[str, list[float]] = {name: [] for name in contestants}
         names = list(contestants)
         for turn in range(-1, rounds):  # the first round compiles
             for name in names[turn % len(names) :] + names[: turn % len(names)]:
                 time.sleep(PAUSE_SECONDS)
-                started = time.perf_counter()
+                started, used = time.perf_counter(), time.process_time()
                 contestants[name]()
-                seconds = time.perf_counter() - started
+                seconds, busy = time.perf_counter() - started, time.process_time() - used
                 if turn >= 0:
-                    rates[name].append((12 * repeats + 4 * (name in LOOPS)) * dim**3 / seconds)
-    return {"rates": rates}
+                    flops = (12 * repeats + 4 * (name in LOOPS)) * dim**3
+                    rates[name].append(flops / seconds)
+                    per_processor[name].append(flops / busy)
+    return {"rates": rates, "per_processor": per_processor}

@@ -134,9 +134,10 @@ def diagrams(console: Console, *, quick: bool) -> dict[str, Any]:
             found = run_fresh("diagrams", what="source", source=source, dtype=dtype, cells=cells)
             sources.append(found)
     for count in (1, 8):
-        with _announced(console, f"batched step, {count} lanes"):
-            size = {"dim": 200, "lanes": count, "dtype": "float32", "steps": 60}
-            lanes.append(run_fresh("diagrams", what="lanes", **size, rounds=7))
+        for dtype in DTYPES:
+            with _announced(console, f"step of a diagram, {count} lanes, {dtype}"):
+                size = {"dim": 200, "lanes": count, "dtype": dtype, "steps": 300 // count}
+                lanes.append(run_fresh("diagrams", what="lanes", **size, rounds=7))
     for width, repeats in GRID_WIDTHS.items():
         if not (quick and width > 1_000_000):
             with _announced(console, f"published algorithm, d = 200, width {width:,}"):

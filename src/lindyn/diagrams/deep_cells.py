@@ -121,5 +121,5 @@ def deep_cell(
         held = np.zeros((above, below), dtype)
         held[: layer.shape[0], : layer.shape[1]] = layer
         layers.append(held)
-    nothing = np.zeros((1, shape[1]), dtype), np.zeros((1, shape[0]), dtype)
-    return Cell(dtype.type(rate), (*layers[:-1], np.ascontiguousarray(layers[-1].T)), nothing)
+    nothing = np.zeros((shape[1], 1), dtype), np.zeros((shape[0], 1), dtype)
+    return Cell(dtype.type(rate), (np.ascontiguousarray(layers[0].T), *layers[1:]), nothing)

@@ -25,7 +25,7 @@ _SEGMENT = 50  # steps between two looks at which lanes have stopped, where ther
 
 
 class Cell(NamedTuple):
-    """Start of one cell: learning rate, layers (w1, w2ᵀ) of the network and of the formula's start."""
+    """Start of one cell: learning rate, layers (w1ᵀ, w2) of the network and of the formula's start."""
 
     rate: Any
     network: tuple[Any, ...]
@@ -50,7 +50,7 @@ class Unwatched(NamedTuple):
 
     @classmethod
     def enter(cls, layers: tuple[Any, Any]) -> Self:
-        """Begin at a start (w1, w2ᵀ)."""
+        """Begin at a start (w1ᵀ, w2)."""
         return cls(PUBLISHED_STEP.begin(layers), product(layers))
 
     def moved(self, task: Any, step: Any, rate: Any, unit: Any) -> Unwatched:
@@ -74,7 +74,7 @@ class Watched(NamedTuple):
 
     @classmethod
     def enter(cls, task: Any, layers: tuple[Any, Any], unit: Any) -> Self:
-        """Begin at a start (w1, w2ᵀ)."""
+        """Begin at a start (w1ᵀ, w2)."""
         descent = Unwatched.enter(layers)
         watch = begin(task.train_error(descent.matrix), task.test_error(descent.matrix), unit)
         return cls(descent, watch, descent.matrix)
@@ -141,6 +141,11 @@ def _advance(task: Any, lanes: _Lane, unit: Any, steps: Any, count: Any) -> tupl
     return jax.vmap(one)(lanes)
 
 
+@partial(jax.jit, static_argnames="lanes")
+def _filled(lane: _Lane, lanes: int) -> _Lane:
+    return jax.tree.map(lambda x: jnp.broadcast_to(x, (lanes, *x.shape)), lane)
+
+
 @jax.jit
 def _replace(lanes: _Lane, number: Any, lane: _Lane) -> _Lane:
     return jax.tree.map(lambda many, new: many.at[number].set(new), lanes, lane)
@@ -173,10 +178,7 @@ def run_cells(
     while True:
         for lane, (number, cell) in zip(list(free), waiting, strict=False):
             start = _start(task, jax.tree.map(jnp.asarray, cell), size, follow_twin)
-            if state is None:
-                state = jax.tree.map(lambda x: jnp.stack([x] * lanes), start)
-            else:
-                state = _replace(state, lane, start)
+            state = _filled(start, lanes) if state is None else _replace(state, lane, start)
             occupied[lane] = number
             free.remove(lane)
         if state is None or not occupied:
@@ -188,14 +190,19 @@ def run_cells(
             free.append(lane)
 
 
-def _outcome(lanes: _Lane, number: int) -> Outcome:
-    twin = lanes.twin if isinstance(lanes.twin, Watched) else None
-    found = Outcome(
-        watch=lanes.network.watch,
-        best=lanes.network.best,
+@jax.jit
+def _ended(lanes: _Lane, number: Any) -> Outcome:
+    lane = jax.tree.map(lambda x: x[number], lanes)
+    twin = lane.twin if isinstance(lane.twin, Watched) else None
+    return Outcome(
+        watch=lane.network.watch,
+        best=lane.network.best,
         twin_watch=None if twin is None else twin.watch,
         twin_best=None if twin is None else twin.best,
-        distance=lanes.distance,
+        distance=lane.distance,
     )
-    here: Outcome = jax.tree.map(lambda x: np.asarray(x[number]), found)
+
+
+def _outcome(lanes: _Lane, number: int) -> Outcome:
+    here: Outcome = jax.tree.map(np.asarray, _ended(lanes, jnp.asarray(number)))
     return here._replace(distance=float(here.distance))

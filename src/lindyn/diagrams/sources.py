@@ -215,10 +215,10 @@ def _simulated(
 
 
 def _layers(net: TwoLayer, columns: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-    """Layers with the hidden index first, padded with zeros to `columns` hidden units (1.4)."""
-    out = np.zeros((2, columns, max(net.shape)), dtype)
-    out[0, : net.reduced_width, : net.shape[1]], out[1, : net.reduced_width, : net.shape[0]] = net.w1, net.w2.T
-    return out[0, :, : net.shape[1]], out[1, :, : net.shape[0]]
+    """Layers with the hidden index last, padded with zeros to `columns` hidden units (1.4)."""
+    w1_t, w2 = np.zeros((net.shape[1], columns), dtype), np.zeros((net.shape[0], columns), dtype)
+    w1_t[:, : net.reduced_width], w2[:, : net.reduced_width] = net.w1.T, net.w2
+    return w1_t, w2
 
 
 def _twin(net: TwoLayer, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
@@ -226,7 +226,7 @@ def _twin(net: TwoLayer, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
     d_out, d_in = net.shape
     side: Literal["in", "out"] = "in" if d_in <= d_out else "out"
     twin = TwoLayer.balanced(threshold=net.threshold, width=min(d_out, d_in), side=side, start=net.matrix)
-    return twin.w1.astype(dtype), np.ascontiguousarray(twin.w2.T).astype(dtype)
+    return np.ascontiguousarray(twin.w1.T).astype(dtype), twin.w2.astype(dtype)
 
 
 def _quantities(source: str, outcome: Outcome, tau: float, rate: float, *, compared: bool) -> dict[str, Any]:

@@ -124,9 +124,8 @@ class OptaxRule(eqx.Module):
 
 
 def _natural(tree: Tree) -> Tree:
-    """Turn the last layer between storage and its own orientation."""
-    last = f"w{len(tree)}"
-    return {name: leaf.T if name == last else leaf for name, leaf in tree.items()}
+    """Turn the first layer between storage and its own orientation."""
+    return {name: leaf.T if name == "w1" else leaf for name, leaf in tree.items()}
 
 
 def rule_bytes(rule: optax.GradientTransformation, shapes: list[tuple[int, int]], dtype: Any) -> int:

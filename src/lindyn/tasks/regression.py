@@ -101,14 +101,14 @@ class Regression(Task):
     @evaluates
     def gradient(self, matrix: Float[AnyArray, "d_out d_in"]) -> Float[AnyArray, "d_out d_in"]:
         """Return (X Aᵀ − Y)ᵀ X / N."""
-        return (self.root @ matrix.T - self.coefficients).T @ self.root
+        return (matrix @ self.root.T - self.coefficients.T) @ self.root
 
     def sample_gradient(
         self, matrix: Float[AnyArray, "d_out d_in"], rows: Any, label_noise: Any
     ) -> Float[AnyArray, "d_out d_in"]:
         """Return the gradient on the samples `rows`, with `label_noise` (rows, d_out) added to their outputs."""
         x = self.inputs[rows]
-        return (x @ matrix.T - self.outputs[rows] - label_noise).T @ x / x.shape[0]
+        return (matrix @ x.T - (self.outputs[rows] + label_noise).T) @ x / x.shape[0]
 
     @evaluates
     def train_error(self, matrix: Float[AnyArray, "d_out d_in"]) -> Float[AnyArray, ""]:
