@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 from lindyn.networks.network import Network
 from lindyn.solutions.solution import Reason, Solution, not_quadratic, riccati
 from lindyn.support import checks
+from lindyn.support.bounds import DEEPEST_NETWORK
 from lindyn.support.precision import working_precision
 from lindyn.support.programs import on_device, run_compiled
 from lindyn.support.randomness import stream
@@ -180,6 +181,7 @@ class Dynamics(Value, eqx.Module):
 
         A solution that is inherited counts only where the motion is inherited with it.
         """
+        checks.instance("task", task, Task, "a task, such as SpikedMatrix")
         changed = self._changed_since("solution")
         return Reason(f"{changed}, and the closed form is that of another motion") if changed else self.solution(task)
 
@@ -288,6 +290,12 @@ def _tangent_norm(dynamics: Dynamics, matrix: Any) -> Any:
     return jax.lax.fori_loop(0, 100, stretch, (first, jnp.zeros((), matrix.dtype)))[1]
 
 
+def _known(network: Any) -> Network:
+    """Return a network, or refuse what is none."""
+    found: Network = checks.instance("network", network, Network, "a network, such as TwoLayer")
+    return found
+
+
 class Mixed(Dynamics):
     """The unifying formula: Ȧ = −√(AAᵀ + τ²) G − G √(AᵀA + τ²), for any cost; τ = σ²w.
 
@@ -322,7 +330,7 @@ class Mixed(Dynamics):
             >>> Mixed.matching(net).threshold
             1.0
         """
-        return cls(network.threshold, network.matrix, weight_decay=weight_decay)
+        return cls(_known(network).threshold, _known(network).matrix, weight_decay=weight_decay)
 
     def drive(self, matrix: Any, gradient: Any, threshold: Any) -> Any:
         """Return −√(AAᵀ + τ²) G − G √(AᵀA + τ²)."""
@@ -440,7 +448,7 @@ class Lazy(Dynamics):
     @classmethod
     def matching(cls, network: Network, *, weight_decay: float = 0.0) -> Self:
         """Return the lazy dynamics with this network's threshold, started at its matrix."""
-        return cls(network.threshold, network.matrix, weight_decay=weight_decay)
+        return cls(_known(network).threshold, _known(network).matrix, weight_decay=weight_decay)
 
     def drive(self, matrix: Any, gradient: Any, threshold: Any) -> Any:
         """Return −2τG."""
@@ -508,7 +516,7 @@ class Balanced(Dynamics):
     @classmethod
     def matching(cls, network: Network, *, weight_decay: float = 0.0) -> Self:
         """Return the balanced dynamics started at this network's matrix."""
-        return cls(network.matrix, weight_decay=weight_decay)
+        return cls(_known(network).matrix, weight_decay=weight_decay)
 
     def drive(self, matrix: Any, gradient: Any, threshold: Any) -> Any:
         """Return −√(AAᵀ) G − G √(AᵀA)."""
@@ -568,14 +576,14 @@ class DeepBalanced(Dynamics):
 
     def __init__(self, start: Any, depth: int, *, weight_decay: float = 0.0):
         self.threshold, self.start, self.weight_decay = 0.0, checks.array("start", start, 2), weight_decay
-        self.depth = checks.integer("depth", depth, at_least=1)
+        self.depth = checks.integer("depth", depth, at_least=1, at_most=DEEPEST_NETWORK)
         if self.depth > 1 and not np.any(self.start):
             raise checks.InvalidArgument("start", "be non-zero", "it is zero, a fixed point of the balanced dynamics")
 
     @classmethod
     def matching(cls, network: Network, *, weight_decay: float = 0.0) -> Self:
         """Return the balanced dynamics of a network's depth, started at its matrix."""
-        return cls(network.matrix, network.depth, weight_decay=weight_decay)
+        return cls(_known(network).matrix, _known(network).depth, weight_decay=weight_decay)
 
     def drive(self, matrix: Any, gradient: Any, threshold: Any) -> Any:
         """Return −Σ_l (AAᵀ)^{(L−l)/L} G (AᵀA)^{(l−1)/L}, in the singular vectors of A."""

@@ -1,6 +1,7 @@
 """The command line: what it prints, writes and refuses."""
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -185,6 +186,39 @@ def test_demo_reproduces_figure_1_in_small(tmp_path):
     assert euler.returncode == 0, euler.stderr
     again = json.loads((tmp_path / "demo" / "summary.json").read_text())
     assert again["formula"]["test_error"] != summary["formula"]["test_error"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("JAX_PLATFORMS", "nope"), ("JAX_ENABLE_X64", "maybe")], ids=["platform", "truth value"]
+)
+@pytest.mark.slow
+def test_an_environment_variable_that_jax_refuses_is_named_in_a_sentence(name, value, monkeypatch):
+    monkeypatch.setenv(name, value)
+    done = in_a_process("simulate", *SMALL, "--steps", 2)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    told = " ".join(done.stderr.split())
+    assert f"Environment variable {name} must be one that JAX takes, but it is '{value}'" in told
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["simulate", *SMALL, "--steps", 9], ["phase-diagram", "--dim", 60, "--rank", 2, "--points", 3]],
+    ids=["a run keeps its records", "a diagram ends"],
+)
+def test_an_interrupted_command_exits_with_130(command, monkeypatch):
+    def interrupt(bar, done):
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("lindyn.support.progress.Progress.update", interrupt)
+    done = lindyn(*command)
+    assert done.returncode == 130
+    assert "nterrupted" in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_a_run_that_diverges_exits_with_3(recwarn):
+    assert lindyn("simulate", *SMALL, "--steps", 100, "--learning-rate", 1).returncode == 3
 
 
 @pytest.mark.slow

@@ -296,6 +296,10 @@ def test_a_refused_cluster_or_unit_leaves_nothing_on_disk(tmp_path, monkeypatch)
     with pytest.raises(ld.InvalidArgument, match="`rank` must be lower"):
         phase_diagram(SETTINGS, path=tmp_path / "n1" / "n2" / "d.zarr")
     assert not list(tmp_path.iterdir())
+    ld.simulate(ld.Mixed(1.0), ld.SpikedMatrix(4, rank=1), times=[0.0]).save(tmp_path / "run")
+    with pytest.raises(ld.InvalidArgument, match="holds a trajectory"):
+        phase_diagram(SETTINGS, path=tmp_path / "run")
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]  # no lock beside it either
 
 
 def test_what_is_not_settings_is_refused():

@@ -85,4 +85,5 @@ def hostile_values():
         np.ma.masked_array(np.ones((6, 6)), mask=np.eye(6)), np.array(["2020-01-01"], dtype="datetime64[D]"),
         np.zeros(2, dtype=[("a", float)]), [1, "a"], [[1, 2], [3]], [3.0, float("nan")], [1e308, 1e308], range(3),
         "auto", (6, 6), (6, -6), (6,), (6, 6, 6), (10**20, 10**20), 10**12,
+        1e200, -1e-300, np.ma.masked, np.ones((1, 1)),
     ]  # fmt: skip

@@ -58,7 +58,7 @@ TABLE = {
         (lambda: ld.networks.Parametrization("mine", 10**301, 1, 1), "width", "at most 1e+300"),
     ],
     "factor pairs": [
-        (lambda: ld.networks.factor_modes(1e60 * EYE, EYE), "first", "have entries up to 1e+40"),
+        (lambda: ld.networks.factor_modes(1e61 * EYE, EYE), "first", "have entries up to 1e+60"),
         (lambda: ld.networks.imbalance_drift(EYE, (EYE, EYE)), "now", "be a pair (W1, W2)"),
         (lambda: ld.networks.share_outside_rows((EYE,), EYE), "factors", "be a pair (W1, W2)"),
     ],

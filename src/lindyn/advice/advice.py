@@ -27,6 +27,7 @@ from lindyn.prediction.losses import curvature_of, no_scale
 from lindyn.prediction.regimes import phase_of
 from lindyn.prediction.spectra import SpikedSpectrum, mean_signal_spectrum
 from lindyn.support import checks
+from lindyn.support.bounds import WIDEST
 
 PLAIN = ("gd", "sgd")
 REFUSED = (
@@ -126,7 +127,7 @@ def advise(
     kappa = curvature_of(loss, curvature, _outputs(shape, target, gradient))
     budget = checks.integer("steps", steps, at_least=1)
     spectrum, noise_is, notes = _spectrum(shape, rank, singular_values, target, gradient, noise, scale, kappa)
-    w = None if width is None else checks.integer("width", width, at_least=1)
+    w = None if width is None else checks.integer("width", width, at_least=1, at_most=int(WIDEST))
     theory = theory_of(spectrum, w)
     if not spectrum.signal.any():
         raise _hidden(target, gradient, f"no singular value stands out of the bulk, which ends at {spectrum.edge:.4g}")
@@ -172,8 +173,8 @@ def _outputs(shape: Any, target: Any, gradient: Any) -> int | None:
     """Number of outputs: rows of the matrix."""
     if shape is not None:
         return checks.matrix_shape("shape", shape)[0]
-    matrix = target if target is not None else gradient
-    return None if matrix is None else len(matrix)
+    name, matrix = ("target", target) if target is not None else ("gradient", gradient)
+    return None if matrix is None else len(checks.array(name, matrix, 2))
 
 
 def _hidden(target: Any, gradient: Any, but: str) -> checks.InvalidArgument:
@@ -202,8 +203,8 @@ def _refuse_optimizer(optimizer: str) -> None:
         raise checks.InvalidArgument(
             "optimizer",
             "be plain gradient descent, 'gd' or 'sgd'",
-            f"it is {optimizer!r}, which rescales the gradient and so breaks the conservation law that fixes the "
-            "threshold",
+            f"it is {checks.shown(optimizer)}, which rescales the gradient and so breaks the conservation law that "
+            "fixes the threshold",
             "measure the regime while training, with lindyn.torch.RegimeTracker"
             + ("; for Adam's clock give `width`, LoRA's rank, and `learning_rate`" if is_adam(optimizer) else ""),
         )

@@ -8,6 +8,7 @@ and completion load every file named here.
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from importlib import import_module
@@ -18,6 +19,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from lindyn._version import __version__
 from lindyn.cli import output
+from lindyn.support.checks import one_line
 from lindyn.support.errors import InvalidArgument
 
 COMMANDS = ("demo", "simulate", "predict", "regime", "advise", "phase-diagram", "inspect", "reproduce", "explore")
@@ -116,9 +118,22 @@ def main() -> None:
         _leave(str(error) or "The memory of this machine does not suffice; choose smaller sizes.")
     except (OSError, ImportError) as error:
         _leave(str(error))
+    except (RuntimeError, ValueError) as error:
+        if not (told := _of_the_environment(error)):
+            raise
+        _leave(told)
     except KeyboardInterrupt:
         output.tell("Interrupted.")
         sys.exit(INTERRUPTED)
+
+
+def _of_the_environment(error: Exception) -> str:
+    """Return in a sentence which of JAX's environment variables an error is about; "" if it is about none."""
+    names = [name for name in os.environ if name.startswith("JAX_") and name in str(error)]
+    if not names:
+        return ""
+    held = output.visible(os.environ[names[0]])
+    return f"Environment variable {names[0]} must be one that JAX takes, but it is {held!r}: {one_line(error)}."
 
 
 def _leave(sentence: str) -> None:

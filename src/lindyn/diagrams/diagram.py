@@ -12,7 +12,7 @@ from lindyn.diagrams.chunks import Unit, Work
 from lindyn.diagrams.executors import Engine, choose_engine
 from lindyn.diagrams.grid import Found, GridSettings
 from lindyn.diagrams.store import DiskStore, MemoryStore
-from lindyn.support.checks import InvalidArgument, one_line
+from lindyn.support.checks import InvalidArgument, one_line, shown
 from lindyn.support.progress import Progress
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def phase_diagram(
         raise InvalidArgument(
             "settings",
             "be DiagramSettings or PortraitSettings",
-            f"it is {settings!r:.60}",
+            f"it is {shown(settings)}",
             "call `figure2()` for the published ones",
         )
     engine = choose_engine(settings, workers=workers, dask=dask, lanes=lanes)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, cast
 
 import numpy as np
 
+from lindyn.support import checks
 from lindyn.support.labels import Label
 
 if TYPE_CHECKING:
@@ -78,4 +79,10 @@ class GridSettings(abc.ABC):
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """Return settings from `as_dict`."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+        held = checks.instance("data", data, dict, "what `as_dict` returned")
+        known = {field.name: field for field in fields(cast(Any, cls)) if field.init}
+        if strange := [name for name in held if name not in known]:
+            raise checks.InvalidArgument("data", "hold settings of a diagram", f"it holds {checks.shown(strange[0])}")
+        if lacking := [n for n, field in known.items() if field.default is MISSING and n not in held]:
+            raise checks.InvalidArgument("data", f"hold {', '.join(lacking)}", "it does not")
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in held.items()})

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 KIND = "refinement"
 _BATCH = 12  # cells chosen together
+_MOST_CELLS = 100_000  # each is chosen after the ones before
 _ELSEWHERE = 0.02  # weight of triangles that the contour does not cross, so that no second piece of it is missed
 
 
@@ -75,9 +76,9 @@ def refine(
             raise checks.InvalidArgument(name, "hold one entry for a refinement", f"it holds {len(listed)}")
     checks.choice("quantity", quantity, tuple(OF_CELLS))
     level = None if level is None else checks.number("level", level)
-    cells = checks.integer("cells", cells, at_least=5)
+    cells = checks.integer("cells", cells, at_least=5, at_most=_MOST_CELLS)
     wanted = {"settings": json.dumps(settings.as_dict()), "quantity": quantity, "lindyn_version": __version__}
-    folder = None if path is None else Path(path)
+    folder = None if path is None else checks.path("path", path)
     points = _stored(folder, wanted)
     learner = _learner(settings, level)
     _tell(learner, points, quantity)

@@ -17,6 +17,7 @@ from lindyn.prediction.spectra import SpikedSpectrum, mean_signal_spectrum
 from lindyn.solutions.deep_modes import DEEPEST
 from lindyn.solutions.thresholds import start_variance
 from lindyn.support import checks
+from lindyn.support.bounds import LARGEST_LOGARITHM, MOST_STEPS, SQUARED, TO_THE_FOURTH
 from lindyn.support.labels import OF_CELLS, Label
 from lindyn.tasks.spiked import SpikedMatrix
 
@@ -27,7 +28,6 @@ SOURCES = ("predict", "spectral", "descend", "formula")
 SIMULATED = ("descend", "formula")
 AXES = ("exponent", "log", "linear")
 _PREDICTED_CELLS = 100_000  # of a unit of prediction; of a simulation one row is a unit
-_LARGEST_LOGARITHM = 150.0  # e^150 = 10^65: σ⁴w, its square and their inverses are finite floats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,23 +94,24 @@ class DiagramSettings(GridSettings):
         object.__setattr__(self, "shape", checks.matrix_shape("shape", self.shape))
         self._check_range()
         self._check_signal()
-        checks.number("noise", self.noise, at_least=0)
-        checks.integer("steps", self.steps, at_least=1)
+        checks.number("noise", self.noise, at_least=0, at_most=TO_THE_FOURTH)
+        checks.integer("steps", self.steps, at_least=1, at_most=MOST_STEPS)
         checks.choice("axes", self.axes, AXES)
-        if self.learning_rate != "auto":
+        if not (isinstance(self.learning_rate, str) and self.learning_rate == "auto"):
             remedy = "or pass 'auto' for the published rule"
-            rate = checks.number("learning_rate", self.learning_rate, above=0, remedy=remedy)
+            rate = checks.number("learning_rate", self.learning_rate, above=0, at_most=SQUARED, remedy=remedy)
             object.__setattr__(self, "learning_rate", rate)
         object.__setattr__(self, "dtype", checks.precision("dtype", self.dtype).name)
         for name in ("seeds", "sources"):
-            listed = tuple(getattr(self, name))
+            listed = checks.listed(name, getattr(self, name))
+            for entry in listed:
+                if name == "seeds":
+                    checks.integer(name, entry, at_least=0)
+                else:
+                    checks.choice(name, entry, SOURCES)
             if not listed or len(set(listed)) < len(listed):
-                raise checks.InvalidArgument(name, "hold at least one entry, each once", f"it is {list(listed)}")
-            object.__setattr__(self, name, listed)
-        for seed in self.seeds:
-            checks.integer("seeds", seed, at_least=0)
-        for source in self.sources:
-            checks.choice("sources", source, SOURCES)
+                raise checks.InvalidArgument(name, "hold at least one entry, each once", f"it is {listed}")
+            object.__setattr__(self, name, tuple(listed))
         object.__setattr__(self, "depth", checks.integer("depth", self.depth, at_least=2, at_most=DEEPEST))
         if self.depth != 2 and "formula" in self.sources:
             raise checks.InvalidArgument(
@@ -118,7 +119,7 @@ class DiagramSettings(GridSettings):
             )
 
     def _check_signal(self) -> None:
-        checks.number("scale", self.scale, above=0)
+        checks.number("scale", self.scale, above=0, at_most=TO_THE_FOURTH)
         checks.choice("spectrum", self.spectrum, ("sampled", "mean"))
         if self.singular_values is None:
             rank = self.rank
@@ -143,10 +144,10 @@ class DiagramSettings(GridSettings):
         for name in ("variance_exponents", "width_exponents"):
             exponents = getattr(self, name)
             largest = max(abs(exponents[0]), abs(exponents[-1])) * self.log_dim
-            if largest > _LARGEST_LOGARITHM:
+            if largest > LARGEST_LOGARITHM:
                 raise checks.InvalidArgument(
                     name,
-                    f"stay within ±{_LARGEST_LOGARITHM / max(self.log_dim, math.ulp(1.0)):.3g} at this shape, where "
+                    f"stay within ±{LARGEST_LOGARITHM / max(self.log_dim, math.ulp(1.0)):.3g} at this shape, where "
                     "d^γ and its powers are finite",
                     f"it runs from {exponents[0]:g} to {exponents[-1]:g}",
                 )
@@ -245,8 +246,12 @@ class DiagramSettings(GridSettings):
 
     def law(self, variance_exponents: Any, width_exponents: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return the variances σ² = d^γ_σ² and the widths w = d^γ_w (whole numbers, at least 1) of cells."""
-        variance = np.exp(np.asarray(variance_exponents, dtype=np.float64) * self.log_dim)
-        width = np.exp(np.asarray(width_exponents, dtype=np.float64) * self.log_dim)
+        given = {"variance_exponents": variance_exponents, "width_exponents": width_exponents}
+        for name, value in given.items():
+            exponents = checks.numbers(name, value)
+            if not np.all(np.abs(exponents) <= LARGEST_LOGARITHM / max(self.log_dim, math.ulp(1.0))):
+                raise checks.InvalidArgument(name, "stay where d^γ is a number", f"it holds {np.max(exponents):g}")
+        variance, width = (np.exp(np.asarray(v, dtype=np.float64) * self.log_dim) for v in given.values())
         return variance, np.maximum(1.0, np.round(width))
 
     def threshold(self, variance: np.ndarray, width: np.ndarray) -> np.ndarray:
@@ -355,4 +360,4 @@ def figure2(
         "rank": 5,
         "spectrum": "mean",
     }
-    return DiagramSettings(**{**published, "sources": tuple(sources), "seeds": tuple(seeds), **changes})
+    return DiagramSettings(**{**published, "sources": sources, "seeds": seeds, **changes})

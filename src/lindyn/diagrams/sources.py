@@ -59,6 +59,8 @@ def compute(
         >>> found["predict"]["min_test_error"].round(3).tolist()
         [0.051, 0.513]
     """
+    checks.instance("settings", settings, DiagramSettings, "DiagramSettings", "call `figure2()` for the published ones")
+    seed, lanes = checks.integer("seed", seed, at_least=0), checks.integer("lanes", lanes, at_least=1)
     gamma_v = checks.array("variance_exponents", variance_exponents, 1, dtype=np.float64)
     gamma_w = checks.array("width_exponents", width_exponents, 1, dtype=np.float64, shape=gamma_v.shape)
     if np.any(gamma_w < 0):

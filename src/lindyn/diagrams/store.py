@@ -22,7 +22,7 @@ from lindyn.diagrams.chunks import Unit
 from lindyn.diagrams.grid import Found, GridSettings
 from lindyn.diagrams.portrait import PortraitSettings
 from lindyn.diagrams.settings import DiagramSettings
-from lindyn.support import storage
+from lindyn.support import checks, storage
 from lindyn.support.checks import InvalidArgument, one_line
 from lindyn.support.labels import OF_GRIDS
 
@@ -124,7 +124,7 @@ class DiskStore(MemoryStore):
     """
 
     def __init__(self, settings: GridSettings, path: str | Path):
-        self.path = Path(path)
+        self.path = checks.path("path", path)
         self._stack = ExitStack()
         self._manifest: storage.Manifest | None = None
         self._empty = False
@@ -165,7 +165,7 @@ class DiskStore(MemoryStore):
         lock = self.path.with_name(f".{self.path.name}.lock")
 
         def unlock_empty() -> None:
-            if not self.path.exists():
+            if self._manifest is None or not self.path.exists():  # nothing of ours stands there
                 lock.unlink(missing_ok=True)
 
         stack.callback(unlock_empty)
@@ -263,7 +263,7 @@ def load_diagram(path: str | Path) -> xr.Dataset:
     Raises:
         InvalidArgument: the folder holds no diagram, or parts of it are damaged; the message names them.
     """
-    path = Path(path)
+    path = checks.path("path", path)
     held = storage.require(path, KIND)
     assert held.manifest is not None
     # chunks of a unit that is being written, or was when the run was killed, do not count yet

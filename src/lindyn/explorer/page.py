@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from lindyn.explorer.formulas import formulas, tables
+from lindyn.support import checks
 
 _PROGRAM = ("settings.js", "model.js", "charts.js", "controls.js")
 
@@ -52,7 +53,7 @@ def write_page(path: str | Path) -> Path:
         >>> write_page(tempfile.mkdtemp() + "/page.html").stat().st_size < 300_000
         True
     """
-    path = Path(path)
+    path = checks.path("path", path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page(), encoding="utf-8")
     return path

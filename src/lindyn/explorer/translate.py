@@ -51,9 +51,11 @@ def to_javascript(function: Callable[..., Any], name: str, arguments: Sequence[s
     """
     import jax
 
-    for word in (name, *arguments):
-        if not _NAME.fullmatch(word):
-            raise checks.InvalidArgument("name", "be a name in JavaScript", f"it is {word!r}")
+    if not callable(function):
+        raise checks.InvalidArgument("function", "be a function of numbers", f"it is {checks.shown(function)}")
+    for word in (name, *checks.listed("arguments", arguments, "a list of names")):
+        if not isinstance(word, str) or not _NAME.fullmatch(word):
+            raise checks.InvalidArgument("name", "be a name in JavaScript", f"it is {checks.shown(word)}")
     with jax.enable_x64(True):
         closed = jax.make_jaxpr(function)(*[0.5] * len(arguments))
     writer = _Writer()

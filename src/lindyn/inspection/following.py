@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
+from lindyn.inspection.records import require_record
 from lindyn.support import checks
 
 if TYPE_CHECKING:
@@ -135,10 +136,10 @@ def follow(
     References:
         theory (2.7), (2.10), (3.4).
     """
-    if "singular_values" not in getattr(prediction, "data", ()):
-        raise checks.InvalidArgument(
-            "prediction", "be a trajectory with singular values, as from predict_factors", f"it is {prediction!r:.60}"
-        )
+    if not isinstance(getattr(prediction, "data", None), dict) or "singular_values" not in prediction.data:
+        what = "be a trajectory with singular values, as from predict_factors"
+        raise checks.InvalidArgument("prediction", what, f"it is {checks.shown(prediction)}")
+    require_record(dataset)
     known = [str(name) for name in dataset["pair"].values]
     if pair is None and len(known) > 1:
         raise checks.InvalidArgument("pair", "name one of the tracked pairs", f"there are {len(known)}: {known[0]} …")

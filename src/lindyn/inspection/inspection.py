@@ -81,7 +81,7 @@ def inspect(
         ((6, 6), [4.0, 4.0, 4.0, 4.0], 4)
     """
     began = time.perf_counter()
-    specs = _specs(pair)
+    specs, vectors = _specs(pair), checks.flag("vectors", vectors)
     if scale is not None:
         scale = checks.number("scale", scale, above=0)
     reading = _read(source, "source", specs, scale)
@@ -117,12 +117,18 @@ class _Compared(NamedTuple):
 def _specs(pair: Any) -> list[PairSpec]:
     if pair is None:
         return []
-    if not isinstance(pair, str | Sequence):
+    if not isinstance(pair, str | Sequence) or isinstance(pair, bytes):
         raise checks.InvalidArgument("pair", "read first=NAME,second=NAME", f"it is {checks.shown(pair)}")
-    return [pair] if _is_one(pair) else list(pair)  # type: ignore[list-item]
+    specs: list[Any] = [pair] if _is_one(pair) else list(pair)
+    for spec in specs:
+        if not isinstance(spec, str) and not _is_one(spec):
+            raise checks.InvalidArgument("pair", "read first=NAME,second=NAME", f"it holds {checks.shown(spec)}")
+    return specs
 
 
 def _is_one(pair: Any) -> bool:
+    if not isinstance(pair, str | tuple | list):
+        return False
     return isinstance(pair, str) or (len(pair) == 2 and all(isinstance(p, str) and "=" not in p for p in pair))
 
 

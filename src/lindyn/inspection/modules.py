@@ -254,7 +254,8 @@ def without(found: list[Any], leave_out: str | Sequence[str], names_of: Callable
     Raises:
         InvalidArgument: a name or pattern that nothing has.
     """
-    for pattern in [leave_out] if isinstance(leave_out, str) else list(leave_out):
+    for pattern in [leave_out] if isinstance(leave_out, str) else checks.listed("leave_out", leave_out):
+        checks.text("leave_out", pattern)
         kept = [each for each in found if not any(n == pattern or fnmatchcase(n, pattern) for n in names_of(each))]
         if len(kept) == len(found):
             known = some([names_of(each)[0] for each in found])

@@ -151,10 +151,12 @@ def parse_pair(spec: PairSpec) -> tuple[FactorName, FactorName]:
     else:
         texts = tuple(spec)
     if len(texts) != 2 or not all(isinstance(t, str) for t in texts):
-        raise checks.InvalidArgument("pair", "read first=NAME,second=NAME", f"it is {spec!r}")
+        raise checks.InvalidArgument("pair", "read first=NAME,second=NAME", f"it is {checks.shown(spec)}")
     first, second = (FactorName.parse(t.strip()) for t in texts)
     if first.pattern.count("*") != second.pattern.count("*"):
-        raise checks.InvalidArgument("pair", "have as many stars in its first name as in its second", f"it is {spec!r}")
+        raise checks.InvalidArgument(
+            "pair", "have as many stars in its first name as in its second", f"it is {checks.shown(spec)}"
+        )
     return first, second
 
 

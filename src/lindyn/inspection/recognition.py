@@ -12,6 +12,7 @@ from jaxtyping import Float
 from lindyn.networks.lora import gaussian_variance, kaiming_variance, lora_threshold
 from lindyn.networks.pair_modes import FactorModes
 from lindyn.support import checks
+from lindyn.support.bounds import SCALE
 
 KAIMING, GAUSSIAN, ORTHOGONAL, PISSA, RANDOM, EMBEDDING, NORMAL = (
     "kaiming", "gaussian", "orthogonal", "pissa", "random", "embedding", "normal",
@@ -125,7 +126,13 @@ def start_threshold(law: str, shape: tuple[int, int], rank: int, scale: float) -
         >>> round(start_threshold("kaiming", (512, 512), rank=8, scale=2.0), 4)
         0.3333
     """
-    return _threshold(law, checks.matrix_shape("shape", shape), rank, scale)
+    checks.choice("law", law, START_LAWS)
+    sides = checks.matrix_shape("shape", shape)
+    units = checks.integer("rank", rank, at_least=1, at_most=_WIDEST_PAIR)
+    return _threshold(law, sides, units, checks.number("scale", scale, above=0, at_most=SCALE))
+
+
+_WIDEST_PAIR = 10**7  # a number a hidden unit
 
 
 @lru_cache(maxsize=1024)  # an adapter has thousands of pairs of a few shapes
@@ -149,6 +156,7 @@ def common_thresholds(shape: tuple[int, int], rank: int, scale: float, alpha: fl
         >>> {law: round(tau, 3) for law, tau in common_thresholds((512, 512), rank=16, scale=2.0).items()}
         {'kaiming': 0.333, 'gaussian': 2.0, 'orthogonal': 5.12, 'pissa': 0.0, 'rslora': 1.333}
     """
+    rank, scale = checks.integer("rank", rank, at_least=1), checks.number("scale", scale, above=0)
     out = {law: start_threshold(law, shape, rank, scale) for law in (KAIMING, GAUSSIAN, ORTHOGONAL, PISSA)}
     stabilised = (scale * rank if alpha is None else checks.number("alpha", alpha, above=0)) / math.sqrt(rank)
     return {**out, RS_LORA: start_threshold(KAIMING, shape, rank, stabilised)}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lindyn._version import __version__
-from lindyn.support import storage
+from lindyn.support import checks, storage
 from lindyn.support.labels import OF_STATES
 
 if TYPE_CHECKING:
@@ -80,6 +80,17 @@ def load_with_start(path: str | Path) -> tuple[xarray.Dataset, xarray.Dataset]:
     return dataset, start
 
 
+def require_record(dataset: Any) -> xarray.Dataset:
+    """Return the dataset of a tracker, or refuse what is none."""
+    import xarray as xr
+
+    found: xr.Dataset = checks.instance("dataset", dataset, xr.Dataset, "the dataset of a RegimeTracker")
+    for name in ("step", "pair", "singular_values", "thresholds"):
+        if name not in found:
+            raise checks.InvalidArgument("dataset", f"hold {name}", "it does not", "take it from a RegimeTracker")
+    return found
+
+
 def crossings(dataset: xarray.Dataset) -> xarray.DataArray:
     """Return the step at which each mode crossed its threshold, dimensions (pair, mode).
 
@@ -100,7 +111,7 @@ def crossings(dataset: xarray.Dataset) -> xarray.DataArray:
         >>> float(crossings(tracking_dataset(pair, [0, 10], records, {}))[0, 0])
         5.0
     """
-    step = dataset["step"].values.astype(float)
+    step = require_record(dataset)["step"].values.astype(float)
     ahead = (dataset["singular_values"] - dataset["thresholds"]).transpose("pair", "mode", "step")
     values = ahead.values
     found = np.full(values.shape[:2], np.nan)

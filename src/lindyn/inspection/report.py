@@ -385,7 +385,7 @@ class Inspection:
         if any(p.left is None for p in self.pairs):
             raise checks.InvalidArgument("vectors", "be True in `inspect`", "the singular vectors were not kept")
         named = {f"{p.name}/{side}": getattr(p, side) for p in self.pairs for side in ("left", "right")}
-        np.savez(path, **named)
+        np.savez(checks.path("path", path), **named)
 
     def to_frame(self) -> pandas.DataFrame:
         """Return the rows of `to_rows` as a table."""

@@ -18,6 +18,7 @@ from lindyn.methods.method import MatrixView, Method, Problem
 from lindyn.methods.rates import LearningRate, Rate, check_rate, rate_of
 from lindyn.networks.network import Network
 from lindyn.support import checks
+from lindyn.support.bounds import MOST_STEPS
 from lindyn.support.programs import on_device, run_compiled
 from lindyn.support.provenance import Provenance
 
@@ -70,7 +71,8 @@ class GradientDescent(Method):
     key: int = 0
 
     def __post_init__(self) -> None:
-        checks.integer("steps", self.steps, at_least=0)
+        checks.integer("steps", self.steps, at_least=0, at_most=MOST_STEPS)
+        checks.flag("nesterov", self.nesterov)
         check_rate(self.learning_rate)
         checks.choice("order", self.order, ("simultaneous", "sequential"))
         if not 0 <= checks.number("momentum", self.momentum) < 1:
@@ -97,7 +99,7 @@ class GradientDescent(Method):
     def _check_batches(self) -> None:
         if self.batch_size is not None:
             raise checks.InvalidArgument("batches", "be given instead of `batch_size`", "both are given")
-        rows = np.asarray(self.batches)
+        rows = checks.numbers("batches", self.batches)
         if rows.ndim != 2 or len(rows) != self.steps or not np.issubdtype(rows.dtype, np.integer):
             raise checks.InvalidArgument(
                 "batches",
@@ -187,7 +189,7 @@ class GradientDescent(Method):
             raise checks.InvalidArgument(
                 name,
                 "be left out for a dynamics of the matrix, which takes Euler steps",
-                "an array is given" if name == "batches" else f"it is {getattr(self, name)!r}",
+                "an array is given" if name == "batches" else f"it is {checks.shown(getattr(self, name))}",
                 own if name == "weight_decay" else "simulate a network, such as TwoLayer",
             )
         rate = self._rate(problem)

@@ -15,6 +15,7 @@ import numpy as np
 import optax
 from jax import lax
 
+from lindyn.support import checks
 from lindyn.support.linalg import haar_frame
 from lindyn.support.precision import working_precision
 from lindyn.support.programs import run_compiled
@@ -68,7 +69,9 @@ def probe_equivariance(rule: optax.GradientTransformation, *, steps: int = 1000)
         >>> probe_equivariance(optax.MultiSteps(optax.adam(0.1), 10)).equivariant
         False
     """
-    count = min(max(steps, 5), _MOST_STEPS)
+    checks.answering("rule", rule, "init", "an optax.GradientTransformation, for example optax.adam(1e-2)")
+    checks.answering("rule", rule, "update", "an optax.GradientTransformation, for example optax.adam(1e-2)")
+    count = min(max(checks.integer("steps", steps, at_least=0), 5), _MOST_STEPS)
     with working_precision(np.float64):
         found = run_compiled(_compare, rule, jnp.asarray(_SIZES), jnp.asarray(count, jnp.int32))
         deviation, largest = map(np.asarray, found)

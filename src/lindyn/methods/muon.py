@@ -17,6 +17,7 @@ from lindyn.methods.layer_updates import LayerUpdate, Tree
 from lindyn.methods.method import Method, Problem
 from lindyn.networks.network import Network
 from lindyn.support import checks
+from lindyn.support.bounds import MOST_STEPS
 
 MuonScale = Literal["original", "match_rms_adamw", "none"]
 
@@ -55,12 +56,13 @@ class Muon(Method):
     scale: MuonScale = "original"
 
     def __post_init__(self) -> None:
-        checks.integer("steps", self.steps, at_least=0)
+        checks.integer("steps", self.steps, at_least=0, at_most=MOST_STEPS)
         checks.number("learning_rate", self.learning_rate, above=0)
         if not 0 <= checks.number("momentum", self.momentum) < 1:
             raise checks.InvalidArgument("momentum", "lie in [0, 1)", f"it is {self.momentum:g}")
         checks.number("weight_decay", self.weight_decay, at_least=0)
         checks.integer("newton_schulz_steps", self.newton_schulz_steps, at_least=1)
+        checks.flag("nesterov", self.nesterov)
         checks.choice("scale", self.scale, ("original", "match_rms_adamw", "none"))
 
     def prepare(self, problem: Problem) -> Engine:

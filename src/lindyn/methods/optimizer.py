@@ -19,6 +19,7 @@ from lindyn.methods.layer_updates import LayerUpdate, Tree
 from lindyn.methods.method import Method, Problem
 from lindyn.networks.network import Network
 from lindyn.support import checks
+from lindyn.support.bounds import MOST_STEPS
 from lindyn.support.memory import require_memory
 
 
@@ -51,15 +52,16 @@ class Optimizer(Method):
     key: int = 0
 
     def __post_init__(self) -> None:
-        checks.integer("steps", self.steps, at_least=0)
+        checks.integer("steps", self.steps, at_least=0, at_most=MOST_STEPS)
         if not (callable(getattr(self.rule, "init", None)) and callable(getattr(self.rule, "update", None))):
             raise checks.InvalidArgument(
                 "rule",
                 "be an optax.GradientTransformation",
-                f"it is {self.rule!r}",
+                f"it is {checks.shown(self.rule)}",
                 "for example optax.adam(1e-2)",
             )
         checks.number("learning_rate", self.learning_rate, above=0)
+        checks.integer("key", self.key, at_least=0)
 
     def prepare(self, problem: Problem) -> Engine:
         """Try the rule, then step the layers it needs."""

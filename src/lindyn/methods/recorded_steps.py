@@ -25,9 +25,11 @@ def save_steps(steps: int, save_every: int | Sequence[int]) -> np.ndarray:
         told = f"the records of {count:,} steps"
         require_memory("steps", steps, _BYTES_PER_RECORD * float(count), told, "record fewer with `save_every`")
         return np.unique(np.append(np.arange(0, steps + 1, every), steps))
-    chosen = np.asarray(save_every)
+    chosen = checks.numbers("save_every", save_every)
     if chosen.ndim != 1 or chosen.size == 0 or not np.issubdtype(chosen.dtype, np.integer):
-        raise checks.InvalidArgument("save_every", "be a whole number or a list of steps", f"it is {save_every!r}")
+        raise checks.InvalidArgument(
+            "save_every", "be a whole number or a list of steps", f"it is {checks.shown(save_every)}"
+        )
     if np.any(np.diff(chosen) <= 0) or chosen[0] < 0 or chosen[-1] > steps:
         raise checks.InvalidArgument(
             "save_every", f"list increasing steps from 0 to {steps}", f"it runs from {chosen[0]} to {chosen[-1]}"

@@ -15,6 +15,7 @@ from lindyn.networks.laws import Parametrization
 from lindyn.solutions.deep_modes import deep_threshold
 from lindyn.solutions.thresholds import start_variance
 from lindyn.support import checks
+from lindyn.support.bounds import DEEPEST_NETWORK, SQUARED, WIDEST
 
 Widths = tuple[int, ...]
 
@@ -45,6 +46,23 @@ class DeepParametrization:
     multiplier: float = 1.0
     rates: tuple[float, ...] = ()
     distribution: Literal["normal", "uniform"] = "normal"
+
+    def __post_init__(self) -> None:
+        """Refuse what no weights can be drawn from."""
+        checks.text("name", self.name)
+        widths = checks.listed("widths", self.widths, "a tuple of hidden widths")
+        object.__setattr__(self, "widths", tuple(_width("widths", w) for w in widths))
+        for name in ("variances", "rates"):
+            values = checks.listed(name, getattr(self, name), "a tuple, one number a layer")
+            if len(values) != len(widths) + 1 and (values or name == "variances"):
+                raise checks.InvalidArgument(name, f"be {len(widths) + 1}, one a layer", f"there are {len(values)}")
+            found = tuple(checks.number(name, value, at_least=0, at_most=SQUARED) for value in values)
+            if name == "rates" and not all(found):
+                raise checks.InvalidArgument(name, "be positive", "one is 0")
+            object.__setattr__(self, name, found)
+        checks.number("multiplier", self.multiplier, above=0, at_most=SQUARED)
+        checks.choice("distribution", self.distribution, ("normal", "uniform"))
+        _ = self.threshold  # refused where it is not a number
 
     @property
     def depth(self) -> int:
@@ -110,18 +128,25 @@ def hidden_widths(depth: int | None, width: Any) -> Widths:
         ((10, 10, 10), (10, 20), ())
     """
     if isinstance(width, tuple | list):
-        own = tuple(checks.integer("width", w, at_least=1, remedy="a layer needs a hidden unit") for w in width)
-        if depth is not None and depth != len(own) + 1:
+        own = tuple(_width("width", w) for w in width)
+        if depth is not None and checks.integer("depth", depth, at_least=1) != len(own) + 1:
             raise checks.InvalidArgument("width", f"list {depth - 1} hidden widths", f"it lists {len(own)}")
         return own
     if depth is None:
         raise checks.InvalidArgument("depth", "be given with one width", "it is not", "or list a width a hidden layer")
-    layers = checks.integer("depth", depth, at_least=1)
+    layers = checks.integer("depth", depth, at_least=1, at_most=DEEPEST_NETWORK)
     if layers == 1:
         return ()
     if width is None:
         raise checks.InvalidArgument("width", "be given", "it is not")
-    return (checks.integer("width", width, at_least=1, remedy="a layer needs a hidden unit"),) * (layers - 1)
+    return (_width("width", width),) * (layers - 1)
+
+
+def _width(name: str, value: Any) -> int:
+    found = checks.integer(name, value, at_least=1, remedy="a layer needs a hidden unit")
+    if found > WIDEST:
+        raise checks.InvalidArgument(name, f"be at most {WIDEST:.0e}", f"it is {checks.shown(found)}")
+    return found
 
 
 def deep_standard(widths: Widths, variances: Any) -> DeepParametrization:

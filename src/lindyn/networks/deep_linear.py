@@ -33,6 +33,7 @@ from lindyn.solutions.deep_modes import deep_threshold
 from lindyn.solutions.scalar_nets import sufficient_words
 from lindyn.solutions.words import Words
 from lindyn.support import checks
+from lindyn.support.bounds import DEEPEST_NETWORK, LARGEST_LOGARITHM, SQUARED
 from lindyn.support.linalg import numerical_rank
 from lindyn.support.memory import require_memory
 from lindyn.support.precision import result_dtype
@@ -155,10 +156,13 @@ class DeepLinear(Network):
         """
         d_out, d_in = checks.matrix_shape("shape", shape)
         log_dim = 0.5 * math.log(d_out * d_in)
-        exponent = checks.number("width_exponent", width_exponent, at_least=0)
-        variance = math.exp(checks.number("variance_exponent", variance_exponent) * log_dim)
+        most = LARGEST_LOGARITHM / max(log_dim, math.ulp(1.0))
+        exponent = checks.number("width_exponent", width_exponent, at_least=0, at_most=most)
+        power = checks.number("variance_exponent", variance_exponent, at_least=-most, at_most=most)
         width = max(1, round(math.exp(exponent * log_dim)))
-        return DeepLinear.gaussian(shape, depth=depth, width=width, variance=variance, key=key, **options)
+        return DeepLinear.gaussian(
+            shape, depth=depth, width=width, variance=math.exp(power * log_dim), key=key, **options
+        )
 
     @staticmethod
     def parametrized(
@@ -191,6 +195,8 @@ class DeepLinear(Network):
         """
         d_out, d_in = checks.matrix_shape("shape", shape)
         dtype = checks.precision("dtype", dtype)
+        checks.instance("law", law, DeepParametrization, "a law of any depth, from lindyn.networks.deep_laws")
+        tolerance = _tolerance(tolerance)
         if law.depth == 2:
             return _of_two_layers(TwoLayer.parametrized((d_out, d_in), law.two_layers(), key, dtype=dtype))
         rng = stream("key", key, "weights")
@@ -298,7 +304,7 @@ class DeepLinear(Network):
             >>> net.reduced_widths, all(np.allclose(a, b) for a, b in zip(net.weights(), weights))
             ((8, 8), True)
         """
-        given = _chained(weights)
+        given, tolerance = _chained(weights), _tolerance(tolerance)
         sizes = (given[0].shape[1], *(w.shape[0] for w in given))
         # the deviations of Gaussian layers of the same size, by which the words are chosen
         deviations = tuple(float(np.linalg.norm(w)) / math.sqrt(w.size) for w in given)
@@ -393,7 +399,7 @@ class DeepLinear(Network):
             ([[[0.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]], (2, 2))
         """
         matrix = checks.array("start", start, 2)
-        depth = checks.integer("depth", depth, at_least=2)
+        depth = checks.integer("depth", depth, at_least=2, at_most=DEEPEST_NETWORK)
         u, s, vt = np.linalg.svd(matrix, full_matrices=False)
         rank = numerical_rank(s, matrix.shape)
         if rank == 0:
@@ -440,7 +446,7 @@ class DeepLinear(Network):
             >>> net.clock, [round(u, 6) for u in net.units]
             (2.0, [1.414214, 0.707107])
         """
-        own = tuple(checks.number("rates", rate, above=0) for rate in rates)
+        own = tuple(checks.number("rates", rate, above=0, at_most=SQUARED) for rate in checks.listed("rates", rates))
         if len(own) != self.depth:
             raise checks.InvalidArgument("rates", f"be {self.depth} numbers, one a layer", f"there are {len(own)}")
         kappa = clock_of(own)
@@ -530,8 +536,9 @@ def _words(
     """Choose the directions to hold: given generations, or as many words as a scalar network of the same law needs."""
     depth = len(deviations)
     if generations is not None:
-        return Words.full(depth, checks.integer("generations", generations, at_least=0))
-    tolerance = checks.number("tolerance", tolerance, above=0)
+        return _of_generations(depth, generations, sizes)
+    if tolerance == math.inf:
+        raise checks.InvalidArgument("tolerance", "be finite, or come with `generations`", "it is infinite")
     tau = deep_threshold([s**2 for s in deviations], sizes[1:-1])
     if depth <= 2 or tau == 0:  # all is reached at once, or nothing ever moves
         return Words.full(depth, max(depth - 2, 0))
@@ -542,8 +549,37 @@ def _words(
     rates = (tuple(float(f"{value:.3g}") for value in side / unit) for side in (up, down))
     if longest is None:
         return sufficient_words(depth, *rates, _TRIED, math.inf, tolerance)
-    top, end = checks.number("longest", longest[0], above=0), checks.number("longest", longest[1], at_least=0)
+    both = checks.listed("longest", longest, "a pair (largest singular value, time)")
+    if len(both) != 2:
+        raise checks.InvalidArgument(
+            "longest", "be a pair (largest singular value, time)", f"it is {checks.shown(longest)}"
+        )
+    top, end = checks.number("longest", both[0], above=0), checks.number("longest", both[1], at_least=0)
     return sufficient_words(depth, *rates, (top / tau,), end * tau ** (2 - 2 / depth), tolerance)
+
+
+def _tolerance(value: Any) -> float:
+    """Return a tolerance above 0; infinity, beside `generations`, waives the run that measures it."""
+    if isinstance(value, float) and value == math.inf:
+        return value
+    return checks.number("tolerance", value, above=0)
+
+
+def _of_generations(depth: int, generations: Any, sizes: tuple[int, ...]) -> Words:
+    """Return all words of so many generations, grown until they fill every layer or no more fit in memory."""
+    count = checks.integer("generations", generations, at_least=0)
+    words = Words.full(depth, 0)
+    for _ in range(count):
+        units = words.units((sizes[-1], sizes[0]))
+        if all(u >= w for u, w in zip(units, sizes[1:-1], strict=True)):  # nothing is left to reach
+            break
+        held = [min(u, w) for u, w in zip(units, sizes[1:-1], strict=True)]
+        needed = 24.0 * sum(a * b for a, b in pairwise((sizes[0], *held, sizes[-1])))
+        require_memory("generations", count, needed, f"{sum(held):,} hidden units", "hold fewer generations")
+        before, words = words, words.grown()
+        if words == before:
+            break
+    return words
 
 
 def _reached(recipe: Recipe, words: Words, widths: tuple[int, ...], tolerance: float, dtype: Any) -> DeepLinear:

@@ -14,8 +14,7 @@ from typing import Literal
 from lindyn.networks.lora import kaiming_variance
 from lindyn.solutions.thresholds import narrow_threshold, start_variance, wide_threshold
 from lindyn.support import checks
-
-_WIDEST = 1e300  # beyond, products with it are no longer numbers
+from lindyn.support.bounds import SQUARED, WIDEST
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class Parametrization:
         for name in ("variance_in", "variance_out"):
             _variance(name, getattr(self, name))
         for name in ("multiplier", "rate_in", "rate_out"):
-            checks.number(name, getattr(self, name), above=0, at_most=checks.SQUARABLE)
+            checks.number(name, getattr(self, name), above=0, at_most=SQUARED)
         checks.choice("distribution", self.distribution, ("normal", "uniform"))
         if not math.isfinite(self.threshold):
             raise checks.InvalidArgument(
@@ -245,11 +244,11 @@ def lora(
 
 
 def _variance(name: str, value: float) -> float:
-    return checks.number(name, value, at_least=0, at_most=checks.SQUARABLE)
+    return checks.number(name, value, at_least=0, at_most=SQUARED)
 
 
 def _width(width: int) -> int:
     found = checks.integer("width", width, at_least=1, remedy="a network needs a hidden unit")
-    if found > _WIDEST:
-        raise checks.InvalidArgument("width", f"be at most {_WIDEST:.0e}", f"it is {checks.shown(width)}")
+    if found > WIDEST:
+        raise checks.InvalidArgument("width", f"be at most {WIDEST:.0e}", f"it is {checks.shown(width)}")
     return found

@@ -14,10 +14,9 @@ import numpy as np
 from jaxtyping import Float
 
 from lindyn.support import checks
+from lindyn.support.bounds import SCALE, TO_THE_FOURTH
 from lindyn.support.linalg import effective_rank, stable_rank
 from lindyn.support.values import Value
-
-_LARGEST_ENTRY = 1e40  # of a factor: products of four are formed, with scales up to 1e50
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +135,7 @@ def factor_modes(first: Any, second: Any, scale: float = 1.0) -> FactorModes:
         ([4.0, 1.0], [0.0, 0.0], 2)
     """
     w1, w2 = _layers("first", first, "second", second)
-    s = checks.number("scale", scale, above=0, at_most=checks.SQUARABLE / 1e100)
+    s = checks.number("scale", scale, above=0, at_most=SCALE)
     w1, w2 = math.sqrt(s) * w1, math.sqrt(s) * w2
     d_out, d_in, width = w2.shape[0], w1.shape[1], w1.shape[0]
     k = min(d_out, d_in, width)
@@ -271,9 +270,9 @@ def _layers(first_name: str, first: Any, second_name: str, second: Any) -> tuple
 
 def _sized(name: str, factor: np.ndarray) -> np.ndarray:
     """Return a factor whose fourth powers are numbers, or refuse it."""
-    if (largest := float(np.abs(factor).max())) > _LARGEST_ENTRY:
+    if (largest := float(np.abs(factor).max())) > TO_THE_FOURTH:
         raise checks.InvalidArgument(
-            name, f"have entries up to {_LARGEST_ENTRY:g}", f"its largest is {largest:.3g}", "use other units"
+            name, f"have entries up to {TO_THE_FOURTH:g}", f"its largest is {largest:.3g}", "use other units"
         )
     return factor
 

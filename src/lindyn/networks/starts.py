@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from lindyn.networks.two_layer import TwoLayer
 from lindyn.support import checks
+from lindyn.support.bounds import SQUARED
 from lindyn.support.linalg import haar_frame
 from lindyn.support.memory import require_memory
 from lindyn.support.randomness import Seed, stream
@@ -110,9 +111,7 @@ def mixed_weights(
     """
     d_out, d_in = checks.matrix_shape("shape", shape)
     width = checks.integer("width", width, at_least=1)
-    tau = checks.number(
-        "threshold", threshold, above=0, at_most=checks.SQUARABLE, remedy="at τ = 0 a start of zero never moves"
-    )
+    tau = checks.number("threshold", threshold, above=0, at_most=SQUARED, remedy="at τ = 0 a start of zero never moves")
     checks.choice("form", form, FORMS)
     if side is not None:
         checks.choice("side", side, ("in", "out"))
@@ -181,7 +180,7 @@ def _choose(form: str, side: Side | None, d_out: int, d_in: int, width: int) -> 
         form = "one-sided" if width >= least else "narrow"
     if form == "two-sided":
         if side is not None:
-            raise checks.InvalidArgument("side", "be left out for the two-sided form", f"it is {side!r}")
+            raise checks.InvalidArgument("side", "be left out for the two-sided form", f"it is {checks.shown(side)}")
         checks.integer("width", width, at_least=d_in + d_out, remedy="or use another `form`")
         return form, "in"
     fits = (lambda d: width >= d) if form == "one-sided" else (lambda d: width <= d)

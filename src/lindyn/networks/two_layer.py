@@ -20,6 +20,7 @@ from lindyn.networks.network import Network
 from lindyn.networks.pair_modes import pair_threshold
 from lindyn.solutions.solution import Reason, Solution, narrow, not_quadratic, riccati
 from lindyn.support import checks, linalg
+from lindyn.support.bounds import SQUARED
 from lindyn.support.memory import require_memory
 from lindyn.support.precision import result_dtype
 from lindyn.support.randomness import Seed, stream
@@ -241,10 +242,10 @@ class TwoLayer(Network):
             [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
         """
         checks.choice("side", side, ("both", "in", "out"))
-        tau = checks.number("threshold", threshold, at_least=0, at_most=checks.SQUARABLE)
+        tau = checks.number("threshold", threshold, at_least=0, at_most=SQUARED)
         d_out, d_in, start = _shape_and_start(shape, start)
         if start is not None and side != "both":
-            raise checks.InvalidArgument("side", "be 'both' when a start is given", f"it is {side!r}")
+            raise checks.InvalidArgument("side", "be 'both' when a start is given", f"it is {checks.shown(side)}")
         dtype = checks.precision("dtype", dtype) if start is None else start.dtype
         least = {"both": d_in + d_out, "in": d_in, "out": d_out}[side]
         width = checks.integer("width", least if width is None else width, at_least=least)
@@ -307,7 +308,7 @@ class TwoLayer(Network):
         elif threshold is None:
             raise checks.InvalidArgument("threshold", "be given", "it is not", "or give the signed `imbalance`")
         checks.choice("side", side, ("in", "out"))
-        tau = checks.number("threshold", threshold, at_least=0, at_most=checks.SQUARABLE)
+        tau = checks.number("threshold", threshold, at_least=0, at_most=SQUARED)
         d_out, d_in, start = _shape_and_start(shape, start)
         if side == "out":  # the mirror image: transpose, build, transpose back
             mirror = TwoLayer.balanced(
@@ -419,7 +420,7 @@ class TwoLayer(Network):
         tau = (
             net.measured_threshold()
             if threshold is None
-            else checks.number("threshold", threshold, at_least=0, at_most=checks.SQUARABLE)
+            else checks.number("threshold", threshold, at_least=0, at_most=SQUARED)
         )
         return replace(net, threshold=tau)
 
@@ -492,7 +493,7 @@ class TwoLayer(Network):
         Both hold where λ-balanced layers fill the larger side; (3.4) knows the layers too, and keeps the rank of a
         bottleneck, which rounding takes from the matrix equation at τ = 0 (works 8.9).
         """
-        quadratic = task.quadratic()
+        quadratic = checks.answering("task", task, "quadratic", "a task, such as SpikedMatrix").quadratic()
         if quadratic is None:
             return not_quadratic(task)
         target, curvature = quadratic
@@ -585,7 +586,7 @@ def _size_and_side(
     imbalance: float, threshold: float | None, shape: Shape | None, start: Any, width: int
 ) -> tuple[float, Literal["in", "out"]]:
     """Return τ = |λ|/2 and the larger layer of a signed λ, or say why no such layers exist (works 17.1)."""
-    value = checks.number("imbalance", imbalance, at_least=-checks.SQUARABLE, at_most=checks.SQUARABLE)
+    value = checks.number("imbalance", imbalance, at_least=-SQUARED, at_most=SQUARED)
     if threshold is not None:
         raise checks.InvalidArgument("imbalance", "be given instead of `threshold`", "both are given")
     d_out, d_in, _ = _shape_and_start(shape, start)

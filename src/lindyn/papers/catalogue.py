@@ -93,5 +93,5 @@ def reproduce(
         >>> result.passed
         True
     """
-    cls = paper(key)
+    cls, full = paper(key), checks.flag("full", full)
     return (cls.published() if full else cls()).reproduce(claims, progress=progress)

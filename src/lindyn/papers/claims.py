@@ -165,15 +165,15 @@ class Paper(abc.ABC):
             InvalidArgument: a claim that the paper does not have, or one that needs a module that is not installed.
         """
         known = {c.key: c for c in self.claims()}
-        for key in keys or ():
+        asked = [] if keys is None else checks.listed("claims", keys)
+        for key in asked:
             checks.choice("claim", key, list(known))
-        for key in keys or ():
             if not known[key].available:
                 raise checks.InvalidArgument(
                     "claim", "be one that can be run here", f"{key} needs {known[key].needs}", "install it"
                 )
-        chosen = [known[key] for key in keys] if keys else [c for c in known.values() if c.available]
-        skipped = () if keys else tuple(c for c in known.values() if not c.available)
+        chosen = [known[key] for key in asked] or [c for c in known.values() if c.available]
+        skipped = () if asked else tuple(c for c in known.values() if not c.available)
         findings = []
         with Progress(self.key, len(chosen), progress) as bar:
             for done, one in enumerate(chosen, start=1):

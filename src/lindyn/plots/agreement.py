@@ -41,6 +41,10 @@ def followed(
     """
     from matplotlib.lines import Line2D
 
+    steps = checks.array("steps", steps, 1, dtype=np.float64)
+    predicted = checks.array("predicted", predicted, 2, dtype=np.float64, finite=False)
+    measured = checks.array("measured", measured, 2, dtype=np.float64, finite=False)
+    title, verdict = checks.text("title", title), checks.text("verdict", verdict)
     if predicted.shape != measured.shape or len(steps) != len(predicted):
         shapes = f"the shapes are {steps.shape}, {predicted.shape} and {measured.shape}"
         raise checks.InvalidArgument("measured", "have the shape of `predicted`, a row for each step", shapes)

@@ -119,7 +119,7 @@ def phase_panels(diagram: xarray.Dataset, *, source: str | None = None, seed: in
     diagram = labelled("diagram", diagram, "min_test_error", "status")
     sources, seeds = [str(s) for s in diagram["source"].values], [int(s) for s in diagram["seed"].values]
     source = checks.choice("source", sources[0] if source is None else source, sources)
-    seed = seeds[0] if seed is None else seed
+    seed = seeds[0] if seed is None else checks.integer("seed", seed)
     if seed not in seeds:
         raise checks.InvalidArgument("seed", f"be one of {seeds}", f"it is {seed}")
     grid = _grid_of(diagram)
@@ -191,6 +191,7 @@ def refined_panel(points: xarray.Dataset, *, level: float | None = None, ax: Axe
     mesh = ax.tripcolor(x, y, values[fine], cmap=panel.colours, shading="gouraud", vmin=low, vmax=high, rasterized=True)
     ax.plot(x, y, ".", color="black", markersize=2.5, label=f"{points.sizes['point']} cells")
     if level is not None:
+        level = checks.number("level", level)
         ax.tricontour(x, y, values[fine], levels=[level], colors="white", linewidths=1.6)
     ax.figure.colorbar(mesh, ax=ax, shrink=0.9)
     bounds = grid._replace(

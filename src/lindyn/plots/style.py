@@ -83,6 +83,7 @@ def lines() -> Iterator[Any]:
 def names_of(runs: Sequence[xarray.Dataset], labels: Sequence[str] | None) -> list[str]:
     """Return a distinct name for each run: the caller's, else its method, its dynamics and method, or its number."""
     if labels is not None:
+        labels = checks.listed("labels", labels, "a list of names")
         if len(labels) != len(runs):
             raise checks.InvalidArgument("labels", f"hold {len(runs)} names, one for each run", f"it has {len(labels)}")
         return [str(label) for label in labels]
@@ -106,7 +107,12 @@ def new_figure(columns: int, size: tuple[float, float], *, rows: int = 1) -> Fig
 
 def axes_for(ax: Axes | None, size: tuple[float, float] = (5.2, 3.8)) -> Axes:
     """Return where to draw: the caller's axes or those of a new figure."""
-    return new_figure(1, size).axes[0] if ax is None else ax
+    if ax is None:
+        return new_figure(1, size).axes[0]
+    from matplotlib.axes import Axes
+
+    found: Axes = checks.instance("ax", ax, Axes, "matplotlib axes")
+    return found
 
 
 def save_figure(figure: Figure, path: str | Path) -> Path:
@@ -128,7 +134,8 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
         >>> ld.plots.save_figure(figure, tempfile.mkdtemp() + "/growth.svg").name
         'growth.svg'
     """
-    path = Path(path)
+    path = checks.path("path", path)
+    checks.answering("figure", figure, "savefig", "a figure of matplotlib")
     formats = figure.canvas.get_supported_filetypes()
     if path.suffix.lstrip(".").lower() not in formats:
         raise checks.InvalidArgument(

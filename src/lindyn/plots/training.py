@@ -40,12 +40,12 @@ def who_crossed_when(
     References:
         theory (2.9).
     """
-    checks.integer("modes", modes, at_least=1)
+    modes = checks.integer("modes", modes, at_least=1)
     data = labelled("dataset", dataset, "singular_values", "thresholds", "crossing_step")
     known = [str(name) for name in data["pair"].values]
     if pairs is None and len(known) > _MOST_PANELS:
         return _by_kind(data, known)
-    chosen = known if pairs is None else list(pairs)
+    chosen = known if pairs is None else checks.listed("pairs", pairs)
     if not chosen:
         raise checks.InvalidArgument("pairs", "name at least one pair", "it is empty")
     for name in chosen:

@@ -58,6 +58,7 @@ def errors(*runs: Run, labels: Sequence[str] | None = None, ax: Axes | None = No
         >>> ld.plots.errors(run).get_ylabel()
         'error per entry'
     """
+    checks.flag("log", log)
     if not runs:
         raise checks.InvalidArgument("runs", "hold at least one trajectory", "it is empty")
     ax = axes_for(ax)
@@ -113,6 +114,7 @@ def singular_values(
         >>> [text.get_text() for text in ax.get_legend().get_texts()][:2]
         ['signal modes 1 … 2', 'modes 3 … 20']
     """
+    checks.flag("log", log)
     if not runs:
         raise checks.InvalidArgument("run", "hold at least one trajectory", "it is empty")
     data = [labelled("run", run, "singular_values") for run in runs]

@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Float
 
 from lindyn.support import checks
+from lindyn.support.bounds import SQUARED
 
 LAZY_UNTIL, TURNED_FROM = 0.2, 1.0  # x below which A has hardly moved, and from which it can have turned (2.10)
 OPTIMIZERS = ("adam", "adamw")  # for which the bound was measured
@@ -111,6 +112,9 @@ class AdamClock:
         return f"still lazy {lazy} (x = {LAZY_UNTIL:g}); {later} (x = {TURNED_FROM:g}): a bound, no prediction of times"
 
 
+_LONGEST_SCHEDULE = 10**7  # steps: each has its rate
+
+
 def adam_clock(deviation: float, learning_rate: float | Sequence[float], steps: int | None = None) -> AdamClock:
     """Return Adam's clock x = Σ η/σ_A of a factor pair that starts with B = 0.
 
@@ -135,14 +139,16 @@ def adam_clock(deviation: float, learning_rate: float | Sequence[float], steps: 
         bound, no prediction of times
     """
     sigma = checks.number("deviation", deviation, above=0, remedy="a factor of zeros has no clock of its own")
-    if np.ndim(learning_rate) == 0:
-        rate = checks.number("learning_rate", learning_rate, above=0)
+    if checks.numbers("learning_rate", learning_rate).ndim == 0:
+        rate = checks.number("learning_rate", learning_rate, above=0, at_most=SQUARED)
         if steps is None:
             return AdamClock(sigma, rate)
-        return AdamClock(sigma, np.full(checks.integer("steps", steps, at_least=1), rate))
+        return AdamClock(sigma, np.full(checks.integer("steps", steps, at_least=1, at_most=_LONGEST_SCHEDULE), rate))
     if steps is not None:
         raise checks.InvalidArgument("steps", "be left out", "a schedule with a rate for each step is given")
     rates = checks.array("learning_rate", learning_rate, 1, dtype=np.float64)
+    if rates.max() > SQUARED:
+        raise checks.InvalidArgument("learning_rate", f"be at most {SQUARED:g}", f"its largest is {rates.max():g}")
     if (rates < 0).any() or not rates.any():
         raise checks.InvalidArgument(
             "learning_rate", "not be negative, nor 0 throughout", f"its least is {rates.min()}"

@@ -27,6 +27,7 @@ from lindyn.solutions.integrated import FactorFlow
 from lindyn.solutions.mixed import MixedSolution
 from lindyn.solutions.step_sizes import stability_limit
 from lindyn.support import checks
+from lindyn.support.bounds import MOST_STEPS, SCALE, SQUARED
 from lindyn.support.labels import OF_STATES
 from lindyn.support.linalg import stable_rank
 from lindyn.support.provenance import Provenance
@@ -139,10 +140,10 @@ def predict_factors(
     momentum = checks.number("momentum", momentum, at_least=0)
     if momentum >= 1:
         raise checks.InvalidArgument("momentum", "be below 1", f"it is {momentum:g}")
-    rate = checks.number("learning_rate", learning_rate, above=0)
+    rate = checks.number("learning_rate", learning_rate, above=0, at_most=SQUARED)
     curvature = curvature_of(loss, curvature, _outputs(start, target))
-    mu = checks.number("weight_decay", weight_decay, at_least=0)
-    chosen_steps = save_steps(checks.integer("steps", steps, at_least=0), save_every).astype(float)
+    mu = checks.number("weight_decay", weight_decay, at_least=0, at_most=SQUARED)
+    chosen_steps = save_steps(checks.integer("steps", steps, at_least=0, at_most=MOST_STEPS), save_every).astype(float)
 
     began = time.perf_counter()
     modes, starts = _problem(start, target, gradient, curvature, (scale, rate_ratio, draws, key))
@@ -150,7 +151,11 @@ def predict_factors(
     clock = _clock(net, rate, curvature, momentum, mu)
     times = clock.times(chosen_steps)
     chosen = _choose(formula, net, clock.decays)
-    data = _curves([list(_records(chosen, n, modes, times, clock.decays)) for n in starts], net.shape)
+    try:
+        records = [list(_records(chosen, n, modes, times, clock.decays)) for n in starts]
+    except checks.InvalidArgument as error:
+        raise error.renamed({"time": "steps"}) from error
+    data = _curves(records, net.shape)
     if not drawn:
         del data["singular_values_std"]
     room, slow = _stability(net, modes, clock)
@@ -224,11 +229,11 @@ def _curves(runs: list[list[Record]], shape: tuple[int, int]) -> dict[str, np.nd
 
 def _outputs(start: Any, target: Any) -> int | None:
     """Number of outputs of the product: rows of its target, or of the second factor."""
-    matrix = target[0] if isinstance(target, tuple) else target
+    matrix = target[0] if isinstance(target, tuple) and target else target
     if matrix is not None:
-        return len(matrix)
+        return len(checks.array("target", matrix, 2))
     if isinstance(start, tuple | list) and len(start) == 2:
-        return len(start[1])
+        return len(checks.array("start[1]", start[1], 2))
     return int(start.shape[0]) if isinstance(start, TwoLayer) else None
 
 
@@ -247,8 +252,8 @@ def _starts(
     start: Any, shape: tuple[int, int] | None, scale: float, rate_ratio: float, draws: int, key: Seed
 ) -> list[TwoLayer]:
     """The factors in the units of the plain network, one start or `draws` of a law."""
-    s = checks.number("scale", scale, above=0)
-    ratio = checks.number("rate_ratio", rate_ratio, above=0)
+    s = checks.number("scale", scale, above=0, at_most=SCALE)
+    ratio = checks.number("rate_ratio", rate_ratio, above=0, at_most=SCALE)
     if isinstance(start, TwoLayer | Parametrization):
         for name, value in (("scale", s), ("rate_ratio", ratio)):
             if value != 1:

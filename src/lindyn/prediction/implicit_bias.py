@@ -66,7 +66,7 @@ def limit(net: TwoLayer, task: Any, *, sign: int | None = None) -> Float[np.ndar
         [[1.3397, 0.3301]]
     """
     neuron = _neuron(net, task)
-    if sign not in (None, -1, 1):
+    if sign is not None and abs(checks.integer("sign", sign)) != 1:
         raise checks.InvalidArgument("sign", "be 1 or -1", f"it is {checks.shown(sign)}")
     if not neuron.outside.any():  # one solution only, reached with either sign
         return neuron.solution[None, :].astype(net.dtype)
@@ -128,9 +128,12 @@ def output_sign(net: TwoLayer, task: Any) -> int:
 
 
 def _neuron(net: Any, task: Any) -> _Neuron:
+    checks.answering("task", task, "quadratic", "a task, such as Regression")
     if not isinstance(net, TwoLayer) or net.shape[0] != 1 or tuple(task.shape) != net.shape:
         raise checks.InvalidArgument(
-            "net", f"be a TwoLayer network of one output and of the task's shape {tuple(task.shape)}", f"it is {net!r}"
+            "net",
+            f"be a TwoLayer network of one output and of the task's shape {tuple(task.shape)}",
+            f"it is {checks.shown(net)}",
         )
     w1, row = net.w1.astype(np.float64), net.w2[0].astype(np.float64)
     u, s, _ = np.linalg.svd(np.concatenate([w1, row[:, None]], axis=1), full_matrices=False)

@@ -21,8 +21,8 @@ from lindyn.prediction.deep_spectra import (
 from lindyn.prediction.losses import no_scale
 from lindyn.prediction.spectra import ModeSpectrum, SpikedSpectrum, mean_signal_spectrum, rank_in_noise
 from lindyn.prediction.validity import (
-    MOST_STEPS,
     SMALL_STEPS,
+    STEPPED,
     USABLE,
     Descent,
     Setting,
@@ -38,7 +38,9 @@ from lindyn.solutions.deep_modes import checked_depth, deep_mode_curve, deep_pub
 from lindyn.solutions.step_sizes import StabilityWarning, figure2_rate, gaussian_gram, published_rate, stability_limit
 from lindyn.solutions.thresholds import start_variance
 from lindyn.support import checks
+from lindyn.support.bounds import LARGEST_LOGARITHM, MOST_STEPS, SQUARED
 from lindyn.support.labels import OF_STATES
+from lindyn.support.namespaces import quantities
 from lindyn.support.provenance import Provenance
 
 
@@ -101,10 +103,13 @@ def predict(
     d_out, d_in = checks.matrix_shape("shape", shape)
     if not isinstance(law, Parametrization | DeepParametrization):
         raise checks.InvalidArgument(
-            "law", "be a law of the start, such as lindyn.laws.standard(width=1000, variance=1e-4)", f"it is {law!r}"
+            "law",
+            "be a law of the start, such as lindyn.laws.standard(width=1000, variance=1e-4)",
+            f"it is {checks.shown(law)}",
         )
     spectrum = _spectrum_of((d_out, d_in), rank, singular_values, noise, scale)
-    steps = checks.integer("steps", steps, at_least=0)
+    steps = checks.integer("steps", steps, at_least=0, at_most=MOST_STEPS)
+    depth = None if depth is None else checks.integer("depth", depth, at_least=1)
     chosen = save_steps(steps, save_every).astype(float)
 
     mu = checks.number("weight_decay", weight_decay, at_least=0)
@@ -129,7 +134,7 @@ def predict(
         size = float(np.linalg.norm(spectrum.signal))
         rate, why = published_rate(learning_rate, threshold=tau, top=top, size=size, bound=bound, unit=law.clock)
     else:
-        rate, why = checks.number("learning_rate", learning_rate, above=0), "given"
+        rate, why = checks.number("learning_rate", learning_rate, above=0, at_most=SQUARED), "given"
     n0 = law.start_variance
     notes = [f"learning rate {rate:.6g}: {why}; stability bound {bound:.4g}"]
     if n0 >= 0.1:
@@ -180,7 +185,7 @@ def _curves(spectrum: SpikedSpectrum, setting: Setting, steps: np.ndarray) -> tu
         setting.threshold, setting.rate * steps, start_variance=setting.start_variance
     )
     if share <= SMALL_STEPS * (1 + 1e-9) and setting.decay == 0:
-        if steps[-1] > MOST_STEPS:  # the flow lags by the share of half a step of its fastest mode
+        if steps[-1] > STEPPED:  # the flow lags by the share of half a step of its fastest mode
             late = spectrum.curves(
                 setting.threshold, setting.rate * steps * (1 - 0.5 * share), start_variance=setting.start_variance
             )
@@ -256,16 +261,18 @@ def _predict_deep(
     top, size = float(spectrum.signal[0]), float(np.linalg.norm(spectrum.signal))
     width = min(law.widths, default=1)
     bound = float(deep_stability_limit(tau, width, spectrum.modes.top, shape, depth)) / law.clock
-    if learning_rate == "auto":
+    if isinstance(learning_rate, str):
+        checks.choice("learning_rate", learning_rate, ("auto", "figure1"))
+    if isinstance(learning_rate, str) and learning_rate == "auto":
         rate = float(deep_published_rate(tau, top=top, size=size, bound=bound * law.clock, depth=depth)) / law.clock
         why = "1/(25κ), the published rate of Figure 2 at this depth, at most half the stability bound"
-    elif learning_rate == "figure1":
+    elif isinstance(learning_rate, str):
         rate, why = (
             1 / (2.5 * depth * top ** (2 - 2 / depth) * law.clock),
             "the published rate of Figure 1 at this depth",
         )
     else:
-        rate, why = checks.number("learning_rate", learning_rate, above=0), "given"
+        rate, why = checks.number("learning_rate", learning_rate, above=0, at_most=SQUARED), "given"
     times = rate * law.clock * steps
     n0 = law.start_variance
     errors = deep_errors(spectrum.modes, depth, tau, times, n0)
@@ -342,34 +349,45 @@ def predict_cells(
     """
     d_out, d_in = checks.matrix_shape("shape", shape)
     spectrum = _spectrum_of((d_out, d_in), rank, singular_values, noise, scale)
-    given = {"variance_exponent": variance_exponent, "width_exponent": width_exponent, "step": step}
-    arrays = {name: np.asarray(value, dtype=np.float64) for name, value in given.items()}
-    for name, values in arrays.items():
-        if not np.all(np.isfinite(values)):
-            raise checks.InvalidArgument(
-                name, "hold finite numbers", "it holds NaN or infinity", "fill or drop those rows"
-            )
-        if name != "variance_exponent" and np.any(values < 0):
-            raise checks.InvalidArgument(name, "be non-negative", f"its smallest entry is {values.min():g}")
-    gamma_variance, gamma_width, steps = np.broadcast_arrays(*arrays.values())
     log_dim = 0.5 * math.log(float(d_out) * d_in)
+    gamma_variance, gamma_width, steps = _cells(log_dim, variance_exponent, width_exponent, step)
     variance = np.exp(gamma_variance * log_dim)
     width = np.maximum(1.0, np.round(np.exp(gamma_width * log_dim)))
     tau = variance * width
     deviation = np.sqrt(variance)
     bound = stability_bound_of(spectrum, tau, width, (deviation, deviation))
     top, size = float(spectrum.signal[0]), float(np.linalg.norm(spectrum.signal))
-    if learning_rate == "auto":
+    if not isinstance(learning_rate, str):
+        rate = np.full(tau.shape, checks.number("learning_rate", learning_rate, above=0, at_most=SQUARED))
+    elif checks.choice("learning_rate", learning_rate, ("auto", "figure1")) == "auto":
         rate = figure2_rate(tau, top=top, size=size, bound=bound)
-    elif learning_rate == "figure1":
-        rate = np.full(tau.shape, 1 / (5 * top))
     else:
-        rate = np.full(tau.shape, checks.number("learning_rate", learning_rate, above=0))
+        rate = np.full(tau.shape, 1 / (5 * top))
     n0 = start_variance((variance, variance), (width,))
     curves = spectrum.curves(tau, rate * steps, start_variance=n0)
     curves["error_estimate"] = cells_error(spectrum, tau, rate, steps, n0, width, rate / bound)
     names = ("train_error", "test_error", "error_estimate", "stable_rank")
     return {**{name: curves[name] for name in names}, "learning_rate": rate}
+
+
+def _cells(log_dim: float, variance_exponent: Any, width_exponent: Any, step: Any) -> list[np.ndarray]:
+    """Return the exponents and steps of all cells, within the range in which d^γ and its powers are numbers."""
+    given = {"variance_exponent": variance_exponent, "width_exponent": width_exponent, "step": step}
+    for name, value in given.items():
+        values = checks.numbers(name, value)
+        if not np.all(np.isfinite(values)):
+            raise checks.InvalidArgument(
+                name, "hold finite numbers", "it holds NaN or infinity", "fill or drop those rows"
+            )
+        if name != "variance_exponent" and np.any(values < 0):
+            raise checks.InvalidArgument(name, "be non-negative", f"its smallest entry is {values.min():g}")
+        if name == "step":
+            most, what = float(MOST_STEPS), ""
+        else:
+            most, what = LARGEST_LOGARITHM / max(log_dim, math.ulp(1.0)), " at this shape, where d^γ is a number"
+        if np.any(np.abs(values) > most):
+            raise checks.InvalidArgument(name, f"stay within ±{most:.3g}{what}", f"it holds {values.max():g}")
+    return list(np.broadcast_arrays(*quantities(**given)[1]))
 
 
 def _spectrum_of(

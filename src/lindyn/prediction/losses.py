@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lindyn.support import checks
+from lindyn.support.bounds import SQUARED
 
 _REMEDY = "or give `curvature`, κ of ½κ‖A − T‖_F²"
 
@@ -32,12 +33,12 @@ def curvature_of(loss: Any, curvature: float | None, outputs: int | None) -> flo
         (0.25, 1.0)
     """
     if loss is None:
-        return 1.0 if curvature is None else checks.number("curvature", curvature, above=0)
+        return 1.0 if curvature is None else checks.number("curvature", curvature, above=0, at_most=SQUARED)
     if curvature is not None:
         raise checks.InvalidArgument("curvature", "be left out beside `loss`", f"it is {curvature:g}")
     name = loss if isinstance(loss, str) else type(loss).__name__
     if name.lower() not in ("mse", "mseloss"):
-        raise checks.InvalidArgument("loss", "be 'mse' or a torch.nn.MSELoss", f"it is {name!r}", _REMEDY)
+        raise checks.InvalidArgument("loss", "be 'mse' or a torch.nn.MSELoss", f"it is {checks.shown(name)}", _REMEDY)
     reduction = getattr(loss, "reduction", "mean")
     if reduction != "mean":
         raise checks.InvalidArgument(

@@ -10,6 +10,7 @@ import numpy as np
 from lindyn.solutions.deep_modes import checked_depth, deep_mode_curve, deep_mode_rate, deep_mode_time
 from lindyn.solutions.modes import mode_times
 from lindyn.support import checks
+from lindyn.support.bounds import SQUARED
 
 if TYPE_CHECKING:
     import xarray
@@ -65,7 +66,9 @@ class Regime:
         """
         import xarray as xr
 
-        times = np.linspace(0.0, 1.2 * float(np.max(self.learning_time)), checks.integer("points", points, at_least=2))
+        times = np.linspace(
+            0.0, 1.2 * float(np.max(self.learning_time)), checks.integer("points", points, at_least=2, at_most=10**6)
+        )
         share = deep_mode_curve(self.singular_values, self.threshold, times[:, None], self.depth) / self.singular_values
         by_mode = {
             "singular_values": (self.singular_values, "singular value s of the target", "target"),
@@ -153,10 +156,12 @@ def regime(
         >>> split.phase, split.active_modes, split.activity.round(3).tolist()
         ('mixed', 1, [0.97, 0.447])
     """
-    tau = checks.number("threshold", threshold, above=0, remedy="at τ = 0 a start of zero never moves")
+    tau = checks.number("threshold", threshold, above=0, at_most=SQUARED, remedy="at τ = 0 a start of zero never moves")
     s = np.sort(checks.array("singular_values", singular_values, 1, dtype=np.float64))[::-1]
     if s[-1] <= 0:
         raise checks.InvalidArgument("singular_values", "be positive", f"the smallest is {s[-1]:g}")
+    if s[0] > SQUARED:
+        raise checks.InvalidArgument("singular_values", f"be at most {SQUARED:g}", f"the largest is {s[0]:g}")
     if checks.integer("depth", depth, at_least=2) != 2:
         return _deep_regime(tau, s, checked_depth(depth), phase_of(tau, s, width=width, start_variance=start_variance))
     times = mode_times(s, tau)

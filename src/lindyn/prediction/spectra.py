@@ -18,13 +18,13 @@ import numpy as np
 from lindyn.prediction.equivalent import deterministic_equivalent
 from lindyn.solutions.modes import mode_curve
 from lindyn.support import checks, linalg
+from lindyn.support.bounds import TO_THE_FOURTH
 from lindyn.support.linalg import energy_rank
-from lindyn.support.namespaces import arrays, demand
+from lindyn.support.namespaces import arrays, demand, quantities, within
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-_REACH = 1e60  # fourth powers of what lies below, times any size, are floats
 _BULK_NODES = 32
 # modes of A* stand apart where they are few and each is well above detection: there the rule of outliers and the
 # deterministic equivalent agree to O(K/d), and the rule costs nothing
@@ -55,7 +55,7 @@ def mean_signal_spectrum(shape: int | tuple[int, int], rank: int, *, scale: floa
     """
     d_out, d_in = checks.matrix_shape("shape", shape)
     k = checks.integer("rank", rank, at_least=1, at_most=min(d_out, d_in, 2000))
-    return checks.number("scale", scale, above=0, at_most=_REACH) * _mean_spectrum(d_out, d_in, k)
+    return checks.number("scale", scale, above=0, at_most=TO_THE_FOURTH) * _mean_spectrum(d_out, d_in, k)
 
 
 @cache
@@ -112,10 +112,10 @@ class SpikedSpectrum:
                 f"it holds {s.size}, the smallest {s[-1]:g}",
             )
         object.__setattr__(self, "signal", s)
-        noise = checks.number("noise", noise, at_least=0, at_most=_REACH)
-        if 0 < noise < 1 / _REACH:
+        noise = checks.number("noise", noise, at_least=0, at_most=TO_THE_FOURTH)
+        if 0 < noise < 1 / TO_THE_FOURTH:
             raise checks.InvalidArgument(
-                "noise", f"be 0, or at least {1 / _REACH:g}", f"it is {noise:g}", "set it to 0"
+                "noise", f"be 0, or at least {1 / TO_THE_FOURTH:g}", f"it is {noise:g}", "set it to 0"
             )
         object.__setattr__(self, "noise", noise)
 
@@ -206,10 +206,9 @@ class SpikedSpectrum:
             >>> bool(curves["test_error"][1] < 0.02)
             True
         """
-        xp, (tau, t, n0) = arrays(threshold, times, start_variance)
+        xp, (tau, t, n0) = quantities(threshold=threshold, times=times, start_variance=start_variance)
         demand("threshold", tau, tau > 0, "be positive")
-        demand("times", t, t >= 0)
-        demand("start_variance", n0, n0 >= 0)
+        within(threshold=tau, times=t, start_variance=n0)
         tau, t, n0 = xp.broadcast_arrays(tau, t, n0)
         _, (shows, places) = arrays(self.overlaps > 0, self.outliers)
         learned = mode_curve(places, tau[..., None], t[..., None]) * xp.asarray(shows, dtype=tau.dtype)

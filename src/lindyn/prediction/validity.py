@@ -34,7 +34,7 @@ RELATIVE = 1e-4  # change of x and of τ by which slopes are taken
 USABLE = (
     0.1  # stated error at the smallest test error, over that of predicting zero, above which a prediction is marked
 )
-MOST_STEPS = 20_000  # of descent that are followed one by one; longer runs of small steps are those of the flow
+STEPPED = 20_000  # of descent that are followed one by one; longer runs of small steps are those of the flow
 _BLOCK = 20_000  # cells evaluated at once: some 100 MB
 _DIVERGED = 1.001  # train error above that of the start, up to rounding
 
@@ -76,7 +76,7 @@ def flow_slopes(learned: Any, higher: Any, value: Any, threshold: Any, time: Any
         time: t.
     """
     xp, (m, high, x, tau, t) = arrays(learned, higher, value, threshold, time)
-    slope = (high - m) / (RELATIVE * x)
+    slope = xp.where(x > 0, (high - m) / (RELATIVE * xp.where(x > 0, x, 1.0)), 0.0)  # a mode of 0 stays there
     speed = 2 * xp.hypot(m, tau) * (x - m)
     return slope, m + t * speed - x * slope
 

@@ -125,6 +125,20 @@ class Observable:
     needs_network: bool = False
     align: Callable[[float], Any] | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what no trajectory can hold."""
+        for name in ("name", "description", "unit"):
+            checks.text(name, getattr(self, name))
+        if not self.name:
+            raise checks.InvalidArgument("name", "be a word", "it is empty")
+        for name in ("function", "align"):
+            value = getattr(self, name)
+            if not callable(value) and (value is not None or name == "function"):
+                raise checks.InvalidArgument(name, "be a function", f"it is {checks.shown(value)}")
+        checks.flag("needs_network", self.needs_network)
+        dims = tuple(checks.text("dims", d) for d in checks.listed("dims", self.dims, "a tuple of names"))
+        object.__setattr__(self, "dims", dims)
+
 
 def _activity(s: State) -> Any:
     return activity_of(s.singular_values, s.threshold)
@@ -186,7 +200,6 @@ def _ntk_drift(s: State) -> Any:
     return _kernel_norm(change, d_out, d_in) / jnp.maximum(scale, jnp.finfo(s.matrix.dtype).tiny)
 
 
-@cache
 def singular_values(top: int | None = None) -> Observable:
     """Return the observable of the `top` largest singular values of A (all if None), dimension "mode".
 
@@ -194,8 +207,11 @@ def singular_values(top: int | None = None) -> Observable:
         >>> singular_values(3).dims
         ('mode',)
     """
-    if top is not None:
-        checks.integer("top", top, at_least=1)
+    return _leading_values(None if top is None else checks.integer("top", top, at_least=1))
+
+
+@cache
+def _leading_values(top: int | None) -> Observable:
     label = OF_STATES["singular_values"]
     return Observable(
         "singular_values",
@@ -292,6 +308,8 @@ def distance_to(reference: Trajectory) -> Observable:
     References:
         theory section 4 (the fourth panel of the paper's Figure 2).
     """
+    if not hasattr(reference, "origin"):
+        raise checks.InvalidArgument("reference", "be a Trajectory", f"it is {checks.shown(reference)}")
     if "matrix" not in reference.data:
         raise checks.InvalidArgument(
             "reference",
@@ -410,6 +428,10 @@ def resolve(
         wanted = ["train_error", *(["test_error"] if has_truth else []), "singular_values"]
     if isinstance(wanted, str | Observable) or callable(wanted):
         wanted = [wanted]
+    if not isinstance(wanted, Sequence | set | frozenset):
+        raise checks.InvalidArgument(
+            "observables", "be a name, an Observable or a list of them", f"it is {checks.shown(wanted)}"
+        )
     found: list[Observable] = []
     for item in wanted:
         if isinstance(item, str):
@@ -423,7 +445,7 @@ def resolve(
             raise checks.InvalidArgument(
                 "observables",
                 "hold names, Observable objects or named functions of the state",
-                f"it holds {item!r}",
+                f"it holds {checks.shown(item)}",
                 "wrap it as Observable(name, function)",
             )
         if observable.name == "test_error" and not has_truth:

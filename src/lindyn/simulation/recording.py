@@ -7,7 +7,6 @@ import time as clock
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -35,8 +34,23 @@ def _observe(
         return State(shown.matrix, shown.layers, kernel, at, view.threshold_at(at), task, first, reference)
 
     first = state_of(start, jnp.zeros_like(time), None)
-    values = [f(state_of(snapshot, time, first, aligned.get(number))) for number, f in enumerate(functions)]
-    return jax.tree.map(jnp.asarray, values), task.cost(snapshot.matrix)
+    values = [_value(f, state_of(snapshot, time, first, aligned.get(number))) for number, f in enumerate(functions)]
+    return values, task.cost(snapshot.matrix)
+
+
+def _value(function: Any, state: State) -> Any:
+    """Return what a function makes of the state; what is wrong with a user's own is said in a sentence."""
+    try:
+        return jnp.asarray(function(state))
+    except checks.InvalidArgument:
+        raise
+    except Exception as error:
+        name = getattr(function, "__name__", type(function).__name__)
+        raise checks.InvalidArgument(
+            "observables",
+            "be functions from a State to an array, written with jax.numpy",
+            f"{checks.shown(name)} raises {type(error).__name__}: {checks.one_line(error)}",
+        ) from error
 
 
 def _cost(task: Any, matrix: Any) -> Any:

@@ -134,7 +134,7 @@ def _choose(problem: Problem, method: Any) -> tuple[Method, Problem]:
         raise checks.InvalidArgument(
             "method",
             "be 'auto' or a method: GradientDescent, Muon, Optimizer, Flow, ClosedForm or your own",
-            f"it is {method!r}",
+            f"it is {checks.shown(method)}",
         )
     if problem.network is not None:
         if problem.times is None:

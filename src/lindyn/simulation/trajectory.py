@@ -181,7 +181,7 @@ class Trajectory:
         """
         import xarray as xr
 
-        path = Path(path)
+        path, overwrite = checks.path("path", path), checks.flag("overwrite", overwrite)
         datasets = {"": self.to_xarray(), "final": xr.Dataset()}
         if self.final is not None:
             matrix = self.final if isinstance(self.final, np.ndarray) else self.final.matrix
@@ -263,7 +263,7 @@ class Comparison:
 
     def largest(self, name: str) -> float:
         """Return the largest absolute difference of an observable."""
-        return float(np.max(np.abs(self.differences[name])))
+        return float(np.max(np.abs(self.differences[checks.choice("name", name, tuple(self.differences))])))
 
     def __str__(self) -> str:
         """One line an observable: largest difference, absolute and relative to the first's largest value."""

@@ -12,7 +12,6 @@ from .modes import ModeTimes as ModeTimes
 from .modes import descent_step as descent_step
 from .modes import mode_amplification as mode_amplification
 from .modes import mode_curve as mode_curve
-from .modes import mode_fraction as mode_fraction
 from .modes import mode_time as mode_time
 from .modes import mode_times as mode_times
 from .orthogonal_modes import orthogonal_kernel as orthogonal_kernel

@@ -14,11 +14,13 @@ from jaxtyping import Float
 
 from lindyn.solutions.factor_motion import AbstractFactors, Rows
 from lindyn.support import checks
+from lindyn.support.bounds import SQUARED
 from lindyn.support.namespaces import arrays
 
 # Largest exponent ψΔ of one part of a step. The triangle R of [I; Φ^{1/2}V] has a condition number of about e^{ψΔ}, so
 # that a part loses a factor e^8 ≈ 3000 of the sixteen digits, and twelve remain, however long the step.
 LONGEST_STEP = 8.0
+_MOST_PARTS = 30_000  # of a motion: seconds for small factors
 
 
 def step(
@@ -74,7 +76,15 @@ def _growing_direction(values: np.ndarray, threshold: float, psi: np.ndarray) ->
 def _grown(state: np.ndarray, exponents: np.ndarray, span: float) -> np.ndarray:
     """Apply (3.4) over a time to rows that grow by their own exponents, up to a rotation of the columns."""
     width = state.shape[-1]
-    parts = max(1, math.ceil(float(np.max(np.abs(exponents), initial=0.0)) * span / LONGEST_STEP))
+    longest = float(np.max(np.abs(exponents), initial=0.0)) * float(span)
+    parts = max(1, math.ceil(min(longest, SQUARED) / LONGEST_STEP))
+    if parts > _MOST_PARTS:
+        raise checks.InvalidArgument(
+            "time",
+            f"be reached in {_MOST_PARTS:,} steps",
+            f"the fastest mode needs {parts:,} of √(s² + τ²)Δt = {LONGEST_STEP:g}",
+            "ask for an earlier time",
+        )
     part = span / parts
     x, phi = exponents * part, np.full_like(exponents, part)
     np.divide(np.expm1(2 * x), 2 * exponents, out=phi, where=np.abs(x) > 1e-300)  # → Δ where the exponent is 0

@@ -28,7 +28,8 @@ from jaxtyping import Float
 
 from lindyn.solutions.modes import mode_curve, mode_time
 from lindyn.support import checks
-from lindyn.support.namespaces import arrays, by_numpy, demand, or_nan
+from lindyn.support.bounds import DEEPEST_NETWORK, SQUARED
+from lindyn.support.namespaces import arrays, by_numpy, demand, or_nan, quantities, reachable, within
 
 DEEPEST = 6
 # largest error of m/s for s/τ ≤ 100 and for s/τ ≤ 10⁶, where an escape takes 10⁻³ … 10⁻⁴ of the time before it
@@ -85,8 +86,11 @@ def deep_threshold(variances: Any, widths: Any) -> float:
         >>> [round(deep_threshold(v, w), 12) for v, w in (([0.04, 0.02], [100]), ([0.04] * 3, [100, 100]))]
         [3.0, 8.0]
     """
-    own = [checks.number("variances", value, at_least=0) for value in variances]
+    own = [checks.number("variances", value, at_least=0) for value in checks.listed("variances", variances)]
+    wide = [checks.number("widths", value, above=0) for value in checks.listed("widths", widths)]
     depth = len(own)
+    if depth != len(wide) + 1:
+        raise checks.InvalidArgument("widths", f"be {max(depth - 1, 0)} hidden widths", f"they are {len(wide)}")
     if depth == 1:
         return 0.0
     # logarithms: at depth the products leave the range of numbers long before τ does
@@ -95,8 +99,13 @@ def deep_threshold(variances: Any, widths: Any) -> float:
     top = max(logs)
     if top == -math.inf:
         return 0.0
-    rate = top + math.log(sum(math.exp(value - top) for value in logs) / depth) + sum(math.log(w) for w in widths)
-    return math.exp(rate * depth / (2 * depth - 2))
+    rate = top + math.log(sum(math.exp(value - top) for value in logs) / depth) + sum(math.log(w) for w in wide)
+    logarithm = rate * depth / (2 * depth - 2)
+    if logarithm > math.log(SQUARED):
+        raise checks.InvalidArgument(
+            "variances", f"give a threshold τ of at most {SQUARED:g}", f"ln τ is {logarithm:.4g}", "lower them"
+        )
+    return math.exp(logarithm)
 
 
 @by_numpy
@@ -132,10 +141,10 @@ def deep_mode_curve(singular_value: Any, threshold: Any, time: Any, depth: int) 
     depth = checked_depth(depth)
     if depth == 2:
         return mode_curve(singular_value, threshold, time)
-    xp, (s, tau, t) = arrays(singular_value, threshold, time)
+    xp, (s, tau, t) = quantities(singular_value=singular_value, threshold=threshold, time=time)
     fine = (s >= 0) & (tau >= 0) & (t >= 0)
-    for name, value in (("singular_value", s), ("threshold", tau), ("time", t)):
-        demand(name, value, value >= 0)
+    within(singular_value=s, threshold=tau)
+    demand("time", t, t >= 0)
     if depth == 1:
         return or_nan(xp, fine, -s * xp.expm1(-t))
     moving = (s > 0) & (tau > 0)
@@ -187,9 +196,10 @@ def deep_mode_time(singular_value: Any, threshold: Any, level: Any, depth: int) 
     depth = checked_depth(depth)
     if depth == 2:
         return mode_time(singular_value, threshold, level)
-    xp, (s, tau, m) = arrays(singular_value, threshold, level)
+    xp, (s, tau, m) = quantities(singular_value=singular_value, threshold=threshold, level=level)
     demand("singular_value", s, s > 0, "be positive")
-    demand("threshold", tau, tau >= 0)
+    reachable(singular_value=s)
+    within(threshold=tau)
     between = (m >= 0) & (m <= s)
     demand("level", m, between, "lie between 0 and the singular value")
     fine = (s > 0) & (tau >= 0) & between
@@ -256,9 +266,10 @@ def deep_mode_rate(singular_value: Any, threshold: Any, depth: int) -> Float[np.
         >>> float(deep_mode_rate(3.0, 4.0, depth=2))
         10.0
     """
-    s, tau = np.asarray(singular_value, np.float64), np.asarray(threshold, np.float64)
+    _, (s, tau) = quantities(singular_value=singular_value, threshold=threshold)
     demand("singular_value", s, s > 0, "be positive")
     demand("threshold", tau, tau > 0, "be positive")
+    reachable(singular_value=s, threshold=tau)
     depth = checked_depth(depth)
     if depth <= 2:
         return 2 * np.hypot(s, tau) if depth == 2 else np.ones(np.broadcast_shapes(s.shape, tau.shape))
@@ -290,9 +301,10 @@ def deep_balanced_time(singular_value: Any, start: Any, level: Any, depth: int) 
         >>> (small * np.array([1e-3, 1e-4]) * 2.0).round(2).tolist()  # t m₀^{1/3} s → 1/(L − 2)
         [1.0, 1.0]
     """
-    s, m0, m = (np.asarray(v, np.float64) for v in (singular_value, start, level))
-    depth = checks.integer("depth", depth, at_least=3)
+    _, (s, m0, m) = quantities(singular_value=singular_value, start=start, level=level)
+    depth = checks.integer("depth", depth, at_least=3, at_most=DEEPEST_NETWORK)
     demand("singular_value", s, s > 0, "be positive")
+    reachable(singular_value=s)
     for name, value in (("start", m0), ("level", m)):
         demand(name, value, (value > 0) & (value < s), "lie between 0 and the singular value")
     return s ** (2 / depth - 2) * (_escape_integral(m / s, depth) - _escape_integral(m0 / s, depth))

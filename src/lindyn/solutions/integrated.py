@@ -10,6 +10,8 @@ import numpy as np
 from lindyn.solutions.factor_motion import AbstractFactors, Rows
 from lindyn.support import checks
 
+_MOST_EVALUATIONS = 60_000  # of the velocity: a few seconds for small factors
+
 
 class FactorFlow(AbstractFactors):
     """The flow of any two factors, integrated: V̇1 = −W2ᵀG − μ₁W1, V̇2 = −GW1ᵀ − μ₂W2, G = W2W1 − T.
@@ -52,7 +54,7 @@ class FactorFlow(AbstractFactors):
         decays = weight_decay if isinstance(weight_decay, tuple) else (weight_decay, weight_decay)
         if len(decays) != 2:
             raise checks.InvalidArgument(
-                "weight_decay", "be a number or a pair, one for each layer", f"it is {weight_decay!r}"
+                "weight_decay", "be a number or a pair, one for each layer", f"it is {checks.shown(weight_decay)}"
             )
         self._decays = [checks.number("weight_decay", mu, at_least=0) for mu in decays]
         self._rtol = checks.number("rtol", rtol, above=0)
@@ -77,7 +79,15 @@ class FactorFlow(AbstractFactors):
         between = None
         for time in times:
             while solver.t < time:
-                solver.step()
+                if solver.nfev > _MOST_EVALUATIONS or solver.status == "failed":
+                    raise checks.InvalidArgument(
+                        "time",
+                        f"be reached in {_MOST_EVALUATIONS:,} evaluations of the velocity",
+                        f"they end at {solver.t:.4g} of {time:.4g}",
+                        "ask for an earlier time, or raise `rtol`",
+                    )
+                with np.errstate(over="ignore", invalid="ignore"):  # then the solver fails, and says so
+                    solver.step()
                 between = None
             if between is None and time > 0:
                 between = solver.dense_output()

@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from lindyn.solutions.modes import mode_curve
 from lindyn.support import checks
+from lindyn.support.bounds import SQUARED
 from lindyn.support.precision import result_dtype, working_precision
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class MixedSolution:
 
     def __init__(self, target: Any, threshold: float, start: Any = None):
         target = checks.array("target", target, 2)
-        self.threshold = checks.number("threshold", threshold, at_least=0)
+        self.threshold = checks.number("threshold", threshold, at_least=0, at_most=SQUARED)
         if start is not None:
             start = checks.array("start", start, 2, shape=target.shape)
             self.dtype = result_dtype(target, start)
@@ -98,7 +99,8 @@ class MixedSolution:
         return out[0] if np.ndim(time) == 0 else out
 
     def at(self, time: float) -> Float[np.ndarray, "d_out d_in"]:
-        """Return A at one time ≥ 0, unchecked, inside the caller's precision context."""
+        """Return A at one time ≥ 0, inside the caller's precision context."""
+        time = checks.number("time", time, at_least=0)
         if self._modes is not None:
             u, s, vt = self._modes
             return (u * mode_curve(s, self.threshold, time).astype(self.dtype)) @ vt

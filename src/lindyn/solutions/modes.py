@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lindyn.support.namespaces import arrays, by_numpy, demand, or_nan
+from lindyn.support.namespaces import by_numpy, demand, or_nan, quantities, reachable, within
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -91,19 +91,20 @@ def mode_curve(singular_value: Any, threshold: Any, time: Any, *, start: Any = N
         >>> mode_curve(1.0, 0.1, [0.0, 1.0, float("inf")], start=-0.5).round(4).tolist()
         [-0.5, 0.0011, 1.0]
     """
-    given = (singular_value, threshold, time) if start is None else (singular_value, threshold, time, start)
-    xp, values = arrays(*given)
-    s, tau, t = values[:3]
+    more = {} if start is None else {"start": start}
+    xp, (s, tau, t, *m0) = quantities(singular_value=singular_value, threshold=threshold, time=time, **more)
     positive = s >= 0 if start is None else xp.isfinite(s)
-    for name, value, fine in (("singular_value", s, positive), ("threshold", tau, tau >= 0), ("time", t, t >= 0)):
-        demand(name, value, fine)
+    demand("singular_value", s, positive)
+    demand("time", t, t >= 0)
+    within(threshold=tau)
+    reachable(singular_value=s)
     psi = xp.hypot(s, tau)
     safe = xp.where(psi > 0, psi, 1.0)
     rate_time = xp.where(psi > 0, safe * t, 0.0)  # 0·∞ is no motion
     e, rise = xp.exp(-2 * rate_time), -xp.expm1(-2 * rate_time)
     if start is not None:
-        demand("start", values[3], xp.isfinite(values[3]), "be a number")
-        found = _from_any_start(xp, s, tau, psi, values[3], t, e, rise)
+        reachable(start=m0[0])
+        found = _from_any_start(xp, s, tau, psi, m0[0], t, e, rise)
     else:
         found = s * mode_fraction(s / safe, tau / safe, e, rise)
     return or_nan(xp, positive & (tau >= 0) & (t >= 0), found)
@@ -148,10 +149,13 @@ def mode_time(singular_value: Any, threshold: Any, level: Any, *, start: Any = N
         >>> bool(np.isclose(mode_curve(2.0, 0.1, t, start=-3.0), 1.0))
         True
     """
-    xp, (s, tau, m, m0) = arrays(singular_value, threshold, level, 0.0 if start is None else start)
+    xp, (s, tau, m, m0) = quantities(
+        singular_value=singular_value, threshold=threshold, level=level, start=0.0 if start is None else start
+    )
     positive = s > 0 if start is None else xp.isfinite(s)
     demand("singular_value", s, positive, "be positive")
-    demand("threshold", tau, tau >= 0)
+    within(threshold=tau)
+    reachable(singular_value=s, start=m0)
     between = (m - m0) * (s - m) >= 0
     demand("level", m, between, "lie between 0 and the singular value" if start is None else "lie between start and s")
     psi = xp.hypot(s, tau)
@@ -260,7 +264,9 @@ def mode_times(singular_values: Any, threshold: Any) -> ModeTimes:
         >>> times.crossing.round(3).tolist(), times.half.round(3).tolist()
         ([0.063, nan], [0.119, 0.171])
     """
-    xp, (s, tau) = arrays(singular_values, threshold)
+    xp, (s, tau) = quantities(singular_values=singular_values, threshold=threshold)
+    demand("singular_values", s, s > 0, "be positive")
+    reachable(singular_values=s)
     active = s > tau
     crossing = xp.where(active, mode_time(s, tau, xp.where(active, tau, 0.0 * s)), xp.nan)
     return ModeTimes(crossing, mode_time(s, tau, 0.5 * s), mode_time(s, tau, 0.9 * s))

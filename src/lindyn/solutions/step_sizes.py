@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lindyn.support import checks
-from lindyn.support.namespaces import arrays
+from lindyn.support.bounds import SQUARED
+from lindyn.support.namespaces import demand, quantities, within
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -33,10 +34,17 @@ def unstable_above(rate: Any, *, momentum: Any = 0.0, nesterov: bool = False) ->
         >>> [float(unstable_above(4.0, momentum=m, nesterov=n)) for m, n in ((0, False), (0.5, False), (0.5, True))]
         [0.5, 0.75, 0.375]
     """
-    xp, (decay, mu) = arrays(rate, momentum)
+    xp, (decay, mu) = quantities(rate=rate, momentum=momentum)
+    demand("rate", decay, decay >= 0)
+    _require_momentum(mu)
+    checks.flag("nesterov", nesterov)
     top = 2 * (1 + mu) / (1 + 2 * mu) if nesterov else 2 * (1 + mu)
     moves = decay > 0
     return xp.where(moves, top / xp.where(moves, decay, 1.0), xp.inf)
+
+
+def _require_momentum(mu: Any) -> None:
+    demand("momentum", mu, (mu >= 0) & (mu < 1), "lie in [0, 1)")
 
 
 def stability_limit(
@@ -62,7 +70,10 @@ def stability_limit(
         >>> float(stability_limit(3.0, 3.0, 4.0, 3.0))  # 1/√(3² + 4²)
         0.2
     """
-    xp, (c1, c2, s, tau, steep, mu) = arrays(gram_in, gram_out, top, threshold, curvature, momentum)
+    xp, (c1, c2, s, tau, steep, mu) = quantities(
+        gram_in=gram_in, gram_out=gram_out, top=top, threshold=threshold, curvature=curvature, momentum=momentum
+    )
+    within(gram_in=c1, gram_out=c2, top=s, threshold=tau, curvature=steep)
     return unstable_above(steep * xp.maximum(c1 + c2, 2 * xp.hypot(s, tau)), momentum=mu)
 
 
@@ -81,7 +92,7 @@ def gaussian_gram(variance: Any, width: Any, dim: Any) -> Float[Any, "..."]:
         >>> float(gaussian_gram(0.01, 400, 100))
         9.0
     """
-    xp, (square, w, d) = arrays(variance, width, dim)
+    xp, (square, w, d) = quantities(variance=variance, width=width, dim=dim)
     return square * (xp.sqrt(w) + xp.sqrt(d)) ** 2
 
 
@@ -112,6 +123,7 @@ def published_rate(
         0.1
     """
     checks.choice("learning_rate", rule, ("auto", "figure1"))
+    top, unit = checks.number("top", top, at_least=0, at_most=SQUARED), checks.number("unit", unit, above=0)
     if top == 0:
         raise checks.InvalidArgument(
             "learning_rate", "be a number for this task", f"it is {rule!r}, and the task's signal is zero"
@@ -133,7 +145,11 @@ def figure2_rate(threshold: Any, *, top: Any, size: Any, bound: Any, unit: Any =
         >>> figure2_rate([1.0, 100.0], top=10.0, size=20.0, bound=[0.1, 0.01]).tolist()
         [0.002, 0.0002]
     """
-    xp, (tau, s, norm, limit, clock) = arrays(threshold, top, size, bound, unit)
+    xp, (tau, s, norm, limit, clock) = quantities(threshold=threshold, top=top, size=size, bound=bound, unit=unit)
+    demand("unit", clock, clock > 0, "be positive")
+    demand("top", s, s > 0, "be positive")
+    demand("bound", limit, limit > 0, "be positive")
+    within(threshold=tau, size=norm)
     lazy = tau > norm
     rate = xp.where(lazy, 1 / (50 * xp.where(lazy, tau, 1.0)), 1 / (50 * s))
     return xp.minimum(rate / clock, 0.5 * limit)

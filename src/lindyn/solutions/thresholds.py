@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lindyn.support.namespaces import arrays
+from lindyn.support.namespaces import arrays, quantities, within
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -26,7 +26,8 @@ def wide_threshold(variance_in: Any, variance_out: Any, width: Any) -> Float[Any
         >>> float(wide_threshold(0.01, 0.03, 1000))
         20.0
     """
-    _, (first, second, w) = arrays(variance_in, variance_out, width)
+    _, (first, second, w) = quantities(variance_in=variance_in, variance_out=variance_out, width=width)
+    within(variance_in=first, variance_out=second, width=w)
     return 0.5 * w * (first + second)
 
 
@@ -67,7 +68,10 @@ def narrow_threshold(variance_in: Any, variance_out: Any, d_in: Any, d_out: Any)
         >>> float(narrow_threshold(2.0 / (3 * 768), 0.0, 768, 512))  # LoRA of scale s = 2, default A: s/6
         0.3333333333333333
     """
-    _, (first, second, inputs, outputs) = arrays(variance_in, variance_out, d_in, d_out)
+    _, (first, second, inputs, outputs) = quantities(
+        variance_in=variance_in, variance_out=variance_out, d_in=d_in, d_out=d_out
+    )
+    within(variance_in=first, variance_out=second, d_in=inputs, d_out=outputs)
     return 0.5 * abs(first * inputs - second * outputs)
 
 
@@ -86,7 +90,8 @@ def mode_threshold(strength: Any, kernel: Any) -> tuple[Float[Any, "..."], Float
         >>> float(tau), float(activity)
         (4.0, 0.6)
     """
-    xp, (m, g) = arrays(strength, kernel)
+    xp, (m, g) = quantities(strength=strength, kernel=kernel)
+    within(strength=m, kernel=g)
     square = (g - 2 * m) * (g + 2 * m)
     root = xp.where(square > 0, xp.sqrt(xp.where(square > 0, square, 1.0)), 0.0)
     return 0.5 * root, xp.where(g > 0, 2 * m / xp.where(g > 0, g, 1.0), 0.0)
@@ -106,6 +111,6 @@ def activity_of(strength: Any, threshold: Any) -> Float[Any, "..."]:
         >>> activity_of([3.0, 0.0], 4.0).tolist()
         [0.6, 0.0]
     """
-    xp, (s, tau) = arrays(strength, threshold)
+    xp, (s, tau) = quantities(strength=strength, threshold=threshold)
     total = xp.hypot(s, tau)
     return xp.where(total > 0, s / xp.where(total > 0, total, 1.0), 0.0)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lindyn.support.bounds import LARGEST_SIDE
 from lindyn.support.errors import InvalidArgument
 from lindyn.support.precision import result_dtype
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-
-
-_LARGEST_SIDE = 10**18  # of a matrix, so that sizes and their products are numbers
-SQUARABLE = 1e150  # a number whose square, and the sum of many, is still one
 
 
 def one_line(error: Exception) -> str:
@@ -188,6 +186,50 @@ def exactly_one(name: str, value: Any, other: str, other_value: Any, remedy: str
         raise InvalidArgument(name, f"be given instead of `{other}`", "both are given", remedy)
 
 
+def flag(name: str, value: Any, *, remedy: str = "") -> bool:
+    """Return True or False; 1, "false" and arrays are refused, whose truth is not what their writer meant."""
+    if not isinstance(value, bool | np.bool_):
+        raise InvalidArgument(name, "be True or False", f"it is {shown(value)}", remedy)
+    return bool(value)
+
+
+def path(name: str, value: Any) -> Path:
+    """Return the path that a text or a Path names."""
+    try:
+        found = Path(value)
+    except TypeError:
+        raise InvalidArgument(name, "be a path", f"it is {shown(value)}") from None
+    if not found.name or "\0" in str(found):
+        raise InvalidArgument(name, "name a file or a folder", f"it is {shown(value)}")
+    return found
+
+
+def instance(name: str, value: Any, kind: type | tuple[type, ...], what: str, remedy: str = "") -> Any:
+    """Return an object of a kind, "a Trajectory", or refuse it."""
+    if not isinstance(value, kind):
+        raise InvalidArgument(name, f"be {what}", f"it is {shown(value)}", remedy)
+    return value
+
+
+def answering(name: str, value: Any, method: str, what: str) -> Any:
+    """Return an object that has a method, as "a task" has, or refuse it."""
+    if isinstance(value, type) or not callable(getattr(value, method, None)):
+        raise InvalidArgument(name, f"be {what}", f"it is {shown(value)}")
+    return value
+
+
+def text(name: str, value: Any) -> str:
+    """Return a text."""
+    return str(instance(name, value, str, "a text"))
+
+
+def listed(name: str, value: Any, what: str = "a list") -> list[Any]:
+    """Return the entries of a list, a tuple or a vector, whatever they are; a text is not a list."""
+    if not isinstance(value, list | tuple | range) and getattr(value, "ndim", None) != 1:
+        raise InvalidArgument(name, f"be {what}", f"it is {shown(value)}")
+    return list(value)
+
+
 def choice(name: str, value: Any, options: Sequence[str]) -> str:
     """Return `value` if it is one of `options`."""
     if not isinstance(value, str) or value not in options:
@@ -198,20 +240,20 @@ def choice(name: str, value: Any, options: Sequence[str]) -> str:
 def matrix_shape(name: str, value: Any) -> tuple[int, int]:
     """Return a matrix shape (d_out, d_in); one integer means square."""
     if isinstance(value, int | np.integer | float):
-        side = integer(name, value, at_least=1, at_most=_LARGEST_SIDE)
+        side = integer(name, value, at_least=1, at_most=LARGEST_SIDE)
         return side, side
     try:
         rows, columns = value
     except (TypeError, ValueError) as error:
         raise InvalidArgument(name, "be one size or a pair (d_out, d_in)", f"it is {shown(value)}") from error
     return tuple(  # type: ignore[return-value]
-        integer(f"{name}[{k}]", side, at_least=1, at_most=_LARGEST_SIDE) for k, side in enumerate((rows, columns))
+        integer(f"{name}[{k}]", side, at_least=1, at_most=LARGEST_SIDE) for k, side in enumerate((rows, columns))
     )
 
 
 def times(name: str, value: Any) -> Float[np.ndarray, " times"]:
     """Return non-negative, non-decreasing times as a float64 vector; a scalar becomes a vector of one."""
-    out = array(name, np.atleast_1d(value), 1, dtype=np.float64)
+    out = array(name, np.atleast_1d(numbers(name, value)), 1, dtype=np.float64)
     if out[0] < 0:
         raise InvalidArgument(name, "be non-negative", f"the first is {out[0]:g}", "training starts at time 0")
     falls = np.flatnonzero(np.diff(out) < 0)

@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array
 
+from lindyn.support import checks
+from lindyn.support.bounds import SQUARED
 from lindyn.support.errors import InvalidArgument
+
+
+def _foreign(value: Any) -> bool:
+    """Whether an array belongs to another library than NumPy, which computes with it."""
+    return is_array_api_obj(value) and not is_numpy_array(value) and not isinstance(value, np.generic)
 
 
 def arrays(*values: Any) -> tuple[Any, list[Any]]:
@@ -26,7 +33,7 @@ def arrays(*values: Any) -> tuple[Any, list[Any]]:
         >>> xp.__name__, a.dtype.name, b.shape
         ('numpy', 'float64', ())
     """
-    foreign = [v for v in values if is_array_api_obj(v) and not is_numpy_array(v) and not isinstance(v, np.generic)]
+    foreign = [v for v in values if _foreign(v)]
     if not foreign:
         return np, [np.asarray(v, dtype=np.float64) for v in values]
     xp = array_namespace(*foreign)
@@ -34,6 +41,40 @@ def arrays(*values: Any) -> tuple[Any, list[Any]]:
     if not xp.isdtype(dtype, "real floating"):
         dtype = xp.asarray(1.0).dtype
     return xp, [xp.asarray(v, dtype=dtype) for v in values]
+
+
+def quantities(**named: Any) -> tuple[Any, list[Any]]:
+    """Return what `arrays` does, for arguments that a user named: refused unless real numbers that broadcast.
+
+    Examples:
+        >>> quantities(time=["soon"])
+        Traceback (most recent call last):
+            ...
+        lindyn.support.errors.InvalidArgument: Argument `time` must be an array of real numbers, but it holds text.
+    """
+    plain = {name: value for name, value in named.items() if not _foreign(value)}
+    checked = {name: checks.numbers(name, value) for name, value in plain.items()}
+    shape: tuple[int, ...] = ()
+    for name, value in named.items():
+        own = np.shape(checked.get(name, value))
+        try:
+            shape = np.broadcast_shapes(shape, own)
+        except ValueError:
+            raise InvalidArgument(name, f"broadcast with the others, of shape {shape}", f"its shape is {own}") from None
+    return arrays(*(checked.get(name, value) for name, value in named.items()))
+
+
+def within(most: float = SQUARED, **named: Any) -> None:
+    """Refuse quantities that are negative, or so large that their squares are no numbers."""
+    for name, value in named.items():
+        demand(name, value, value >= 0)
+        reachable(most, **{name: value})
+
+
+def reachable(most: float = SQUARED, **named: Any) -> None:
+    """Refuse quantities, of either sign, so large that their squares are no numbers."""
+    for name, value in named.items():
+        demand(name, value, abs(value) <= most, f"be at most {most:g} in size")
 
 
 def demand(name: str, value: Any, fine: Any, must: str = "be non-negative") -> None:

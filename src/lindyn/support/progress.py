@@ -6,12 +6,14 @@ import sys
 import time as clock
 from typing import Any
 
+from lindyn.support import checks
+
 
 class Progress:
     """A progress bar that appears after a second, on a terminal or when asked for."""
 
     def __init__(self, title: str, total: int, show: bool | None):
-        self._show = sys.stderr.isatty() if show is None else show
+        self._show = sys.stderr.isatty() if show is None else checks.flag("progress", show)
         self._delay = 1.0 if show is None else 0.0
         self._title, self._total = title, total
         self._bar: Any = None

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from lindyn._version import __version__
+from lindyn.support import checks
 from lindyn.support.checks import InvalidArgument, one_line
 
 if TYPE_CHECKING:
@@ -267,7 +268,7 @@ def read(path: str | Path, kind: str, *, groups: tuple[str, ...] = ("",)) -> lis
         InvalidArgument: nothing is there, something else, or a store of which parts are damaged; the message names
             them.
     """
-    path = Path(path)
+    path = checks.path("path", path)
     held = require(path, kind)
     if held.faults:
         raise InvalidArgument(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from lindyn.support import checks
+from lindyn.support.bounds import SQUARED
 from lindyn.support.precision import result_dtype
 from lindyn.tasks.task import AnyArray, LeastSquares, Quadratic, Task, evaluates, optional_signal
 
@@ -107,6 +109,23 @@ class Regression(Task):
         self, matrix: Float[AnyArray, "d_out d_in"], rows: Any, label_noise: Any
     ) -> Float[AnyArray, "d_out d_in"]:
         """Return the gradient on the samples `rows`, with `label_noise` (rows, d_out) added to their outputs."""
+        if isinstance(rows, jax.Array):  # inside a run
+            return self._on_samples(matrix, rows, label_noise)
+        chosen = checks.array("rows", rows, 1, dtype=np.float64)
+        if np.any(chosen % 1) or chosen.min() < 0 or chosen.max() >= self.samples:
+            raise checks.InvalidArgument(
+                "rows", f"be whole numbers from 0 to {self.samples - 1}", f"they run from {chosen.min():g} to "
+                f"{chosen.max():g}"
+            )  # fmt: skip
+        matrix = checks.array("matrix", matrix, 2, dtype=self.dtype, shape=self.shape, finite=False)
+        noise = checks.numbers("label_noise", label_noise)
+        if noise.ndim:
+            noise = checks.array("label_noise", noise, 2, dtype=self.dtype, shape=(chosen.size, self.shape[0]))
+        else:
+            checks.number("label_noise", label_noise, at_least=-SQUARED, at_most=SQUARED)
+        return self._on_samples(matrix, chosen.astype(int), noise)
+
+    def _on_samples(self, matrix: Any, rows: Any, label_noise: Any) -> Any:
         x = self.inputs[rows]
         return (matrix @ x.T - (self.outputs[rows] + label_noise).T) @ x / x.shape[0]
 

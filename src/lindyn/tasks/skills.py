@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from lindyn.solutions.modes import mode_curve, mode_time
 from lindyn.support import checks
+from lindyn.support.bounds import LARGEST_SIDE, SQUARED
 from lindyn.support.memory import require_memory
 from lindyn.tasks.task import AnyArray, Diagonal, Quadratic, Task, evaluates
 
@@ -44,7 +45,8 @@ class Skills(Task):
     def __init__(self, frequencies: Any, strength: Any = 1.0):
         self.frequencies = checks.array("frequencies", frequencies, 1, dtype=np.float64)
         n = self.frequencies.size
-        strengths = np.full(n, strength, np.float64) if np.ndim(strength) == 0 else strength
+        strengths = checks.numbers("strength", strength)
+        strengths = np.full(n, strengths, np.float64) if strengths.ndim == 0 else strengths
         self.strength = checks.array("strength", strengths, 1, dtype=np.float64, shape=(n,))
         for name, values in (("frequencies", self.frequencies), ("strength", self.strength)):
             if values.min() <= 0:
@@ -61,7 +63,8 @@ class Skills(Task):
             exponent: α > −1.
             strength: S of every skill.
         """
-        count = checks.integer("count", count, at_least=1)
+        count = checks.integer("count", count, at_least=1, at_most=LARGEST_SIDE)
+        require_memory("count", count, 3 * 8.0 * count * count, "a square matrix of that side", "use mode_curve")
         weights = np.arange(1.0, count + 1) ** -(checks.number("exponent", exponent, above=-1) + 1)
         return cls(weights / weights.sum(), strength)
 
@@ -104,6 +107,13 @@ class Skills(Task):
         """Return the largest frequency."""
         return float(self.frequencies.max())
 
+    def _of_skills(self, start: Any) -> Float[np.ndarray, "..."]:
+        """Return m_k(0), one number or one for each skill."""
+        values = checks.numbers("start", start)
+        return (
+            checks.array("start", values, 1, dtype=np.float64, shape=self.frequencies.shape) if values.ndim else values
+        )
+
     def curves(self, threshold: float, times: Any, *, start: Any = 0.0) -> Float[np.ndarray, "times n"]:
         """Return m_k(t): how far each skill is learned, under the formula.
 
@@ -115,7 +125,8 @@ class Skills(Task):
         References:
             works (12.2).
         """
-        clocks = checks.array("times", times, 1, dtype=np.float64)[:, None] * np.asarray(self.frequencies)
+        threshold, start = checks.number("threshold", threshold, at_least=0, at_most=SQUARED), self._of_skills(start)
+        clocks = checks.times("times", times)[:, None] * np.asarray(self.frequencies)
         return np.asarray(mode_curve(self.strength, threshold, clocks, start=start))
 
     def emergence_times(self, threshold: float, *, start: Any = 0.0, share: float = 0.5) -> Float[np.ndarray, " n"]:
@@ -126,6 +137,7 @@ class Skills(Task):
             start: m_k(0), one number or shape (n,).
             share: above 0 and below 1.
         """
+        threshold, start = checks.number("threshold", threshold, at_least=0, at_most=SQUARED), self._of_skills(start)
         share = checks.number("share", share, above=0)
         if share >= 1:
             raise checks.InvalidArgument(

@@ -107,6 +107,7 @@ def balancedness(model: nn.Module) -> list[Balancedness]:
         >>> [(pair.across, pair.size) for pair in balancedness(torch.nn.Sequential(*layers))]
         [('linear', 0.0)]
     """
+    checks.answering("model", model, "named_modules", "an nn.Module")
     by_name = {seen: layer for _, seen, layer in walk(model)}
     return [_balance(one, by_name[one], two, by_name[two], across) for one, two, across in linear_runs_with_relu(model)]
 
@@ -159,6 +160,7 @@ def neural_collapse(model: nn.Module, data: Any) -> NeuralCollapse:
         >>> round(found.nc1, 12), round(found.nc2, 6), round(found.nc3, 6), found.certificate
         (0.0, 1.0, 1.0, inf)
     """
+    checks.answering("model", model, "named_modules", "an nn.Module")
     last, before, seen, labels = _run(model, data)
     present = _classes(labels, int(last.out_features))
     w, z = _matrix(last, "the last layer"), seen[-1]
@@ -367,7 +369,7 @@ def _batches(data: Any) -> Iterable[Any]:
     one = isinstance(data, tuple | list) and len(data) == 2 and isinstance(data[0], torch.Tensor)
     if one or isinstance(data, Mapping):
         return [data]
-    if not hasattr(data, "__iter__"):
+    if not hasattr(data, "__iter__") or isinstance(data, str | bytes | np.ndarray):
         raise checks.InvalidArgument("data", "be (inputs, labels), or batches of them", f"it is {type(data).__name__}")
     found: Iterable[Any] = data
     return found

@@ -179,7 +179,7 @@ def _chosen(module: Any, adapter: str | None, leave_out: str | Sequence[str]) ->
         raise checks.InvalidArgument("module", "contain a LoRA layer", "none of its modules has two LoRA factors")
     names = sorted({layer.adapter for layer in layers})
     if adapter is not None and adapter not in names:
-        raise checks.InvalidArgument("adapter", f"be one of {', '.join(names)}", f"it is {adapter!r}")
+        raise checks.InvalidArgument("adapter", f"be one of {', '.join(names)}", f"it is {checks.shown(adapter)}")
     wanted = [layer for layer in layers if adapter in (None, layer.adapter)]
     out = without(wanted, leave_out, lambda layer: (_full_name(layer), layer.name))
     if not out:

@@ -19,6 +19,7 @@ from lindyn.inspection.records import OF_MODES, OF_PAIRS, RECORD, crossings, loa
 from lindyn.networks.live_layers import entry_deviation, numbers, share_memory, stored
 from lindyn.networks.pair_modes import FactorModes, factor_modes, imbalance_drift, share_outside_rows
 from lindyn.support import checks, storage
+from lindyn.support.bounds import MOST_STEPS
 from lindyn.support.linalg import numerical_rank
 from lindyn.torch.rate_sums import RateSums
 
@@ -113,11 +114,11 @@ class RegimeTracker:
         if scale is not None:
             scale = checks.number("scale", scale, above=0)
         found = _pairs_of(pairs, pair, scale)
-        self._pairs = without(found, leave_out, lambda p: (p.name, p.module)) if leave_out else found
+        self._pairs = without(found, leave_out, lambda p: (p.name, p.module))
         if not self._pairs:
             raise checks.InvalidArgument("pairs", "hold at least one pair", "it is empty")
         self._follows = isinstance(pairs, nn.Module)
-        self.path = None if path is None else Path(path)
+        self.path = None if path is None else checks.path("path", path)
         self._steps: list[int] = []
         self._records: list[dict[str, np.ndarray]] = []
         self._sums: list[np.ndarray] = []  # of learning rates, at each record
@@ -160,7 +161,7 @@ class RegimeTracker:
         """
         before = self.count
         self.count = self.count + 1 if count is None else checks.integer(
-            "count", count, at_least=self.count, remedy="call seek() to go back"
+            "count", count, at_least=self.count, at_most=MOST_STEPS, remedy="call seek() to go back"
         )  # fmt: skip
         self._rates.add(self.count - before)
         if self.stopped is None and self.count // self.every > self._steps[-1] // self.every:
@@ -330,7 +331,7 @@ class RegimeTracker:
         """
         import xarray as xr
 
-        target = self.path if path is None else Path(path)
+        target = self.path if path is None else checks.path("path", path)
         if target is None:
             raise checks.InvalidArgument("path", "be given to save", "it is not", "pass it here or to RegimeTracker")
         starts = {
@@ -474,7 +475,10 @@ def _pairs_of(
 ) -> list[Pair]:
     if isinstance(pairs, nn.Module):
         single = isinstance(pair, str) or (isinstance(pair, tuple) and all(isinstance(p, str) for p in pair))
-        specs: list[Any] = [] if pair is None else [pair] if single else list(pair)
+        specs: list[Any] = [] if pair is None else [pair] if single else checks.listed("pair", pair)
+        for spec in specs:
+            if not isinstance(spec, str | tuple | list):
+                raise checks.InvalidArgument("pair", "read first=NAME,second=NAME", f"it holds {checks.shown(spec)}")
         found = module_pairs(pairs, specs, scale)
     elif pair is not None:
         raise checks.InvalidArgument("pair", "come with a model", "`pairs` lists the factors themselves")
