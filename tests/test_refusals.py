@@ -130,7 +130,7 @@ TABLE = {
         (lambda: run(task=ld.SpikedMatrix(target=0 * EYE), method=ld.GradientDescent()), "learning_rate", "zero"),
     ],
     "observables": [
-        (lambda: run(method=descent(), observables=["loss"]), "observables", "'train_error'"),
+        (lambda: run(method=descent(), observables=["energy"]), "observables", "'train_error'"),
         (lambda: run(method=descent(), observables=["test_error"]), "observables", "give the task a `signal`"),
         (lambda: run(MIXED, times=[1.0], observables=["balancedness"]), "observables", "simulate a network"),
         (lambda: run(method=descent(), observables=["cost", "cost"]), "observables", "'cost' comes twice"),

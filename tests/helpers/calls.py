@@ -433,9 +433,6 @@ def entrances():
         "adapter_mode": (
             ld.solutions.adapter_mode, {"singular_value": 1.0, "threshold": 0.5, "overlap": 0.1, "time": [0.1, 1.0]}
         ),
-        "descent_step": (
-            ld.solutions.descent_step, {"grown": 0.2, "fallen": 0.1, "singular_value": 1.0, "rate": 0.1, "decay": 0.01}
-        ),
         "orthogonal_kernel": (ld.solutions.orthogonal_kernel, {"learned": [0.1, 0.5], "threshold": 0.5, "depth": 3}),
         "orthogonal_mode_curve": (
             ld.solutions.orthogonal_mode_curve,

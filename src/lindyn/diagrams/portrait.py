@@ -94,12 +94,12 @@ class PortraitSettings(GridSettings):
         object.__setattr__(self, "steps", checks.integer("steps", self.steps, at_least=1))
         if not 0 < checks.number("goal", self.goal) < 1:
             raise checks.InvalidArgument("goal", "lie between 0 and 1", f"it is {self.goal:g}")
+        for source in checks.listed("sources", self.sources):
+            checks.choice("sources", source, tuple(_SOURCES))
         object.__setattr__(self, "sources", tuple(self.sources))
         if not self.sources or len(set(self.sources)) < len(self.sources):
             must = "hold at least one entry, each once"
             raise checks.InvalidArgument("sources", must, f"it is {list(self.sources)}")
-        for source in self.sources:
-            checks.choice("sources", source, tuple(_SOURCES))
 
     @property
     def rows(self) -> Axis:
@@ -190,6 +190,7 @@ def compute_portrait(settings: PortraitSettings, richness: Any, learning_rates: 
         >>> compute_portrait(settings, [0.1, 0.1], [0.005, 0.02])["predict"]["reason"].tolist()
         ['', 'diverges: learning rate 0.02, stability bound 0.00995']
     """
+    checks.instance("settings", settings, PortraitSettings, "PortraitSettings")
     gamma = checks.array("richness", richness, 1, dtype=np.float64)
     rate = checks.array("learning_rates", learning_rates, 1, dtype=np.float64, shape=gamma.shape)
     for name, values in (("richness", gamma), ("learning_rates", rate)):

@@ -275,7 +275,7 @@ def collapse(labels: Any) -> Observable:
         >>> collapse([0, 0, 1, 1]).name
         'nc1'
     """
-    classes = np.asarray(labels)
+    classes = checks.numbers("labels", labels)
     if classes.ndim != 1 or not np.issubdtype(classes.dtype, np.integer):
         raise checks.InvalidArgument("labels", "be whole numbers, one for each column", f"it is {checks.shown(labels)}")
     present = np.unique(classes)

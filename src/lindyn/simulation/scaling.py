@@ -110,7 +110,7 @@ def scaling_exponent(
         >>> round(found.exponent, 4), found.uncertainty < 1e-4, found.records
         (0.5, True, 11)
     """
-    low, high = (0.0, math.inf) if window is None else window
+    low, high = (0.0, math.inf) if window is None else _ends(window)
     time, values = _series(run, observable, checks.number("floor", floor, at_least=0), (low, high))
     if window is not None:
         if time.size < _FEWEST:
@@ -118,7 +118,7 @@ def scaling_exponent(
                 "window", f"hold at least {_FEWEST} records", f"it holds {time.size}", "record more times"
             )
         return _fit(time, values, observable)
-    share = 10 ** checks.number("decades", decades, above=0) * (1 - 1e-9)
+    share = 10 ** checks.number("decades", decades, above=0, at_most=300) * (1 - 1e-9)
     found = []
     for k in range(time.size):
         end = int(np.searchsorted(time, time[k] * share))
@@ -135,6 +135,14 @@ def scaling_exponent(
         )
     steady = [one for one in found if one.steady]
     return steady[-1] if steady else min(found, key=lambda one: abs(one.halves[1] - one.halves[0]))
+
+
+def _ends(window: Any) -> tuple[float, float]:
+    """Return the two times of a window."""
+    ends = checks.listed("window", window, "a pair of times")
+    if len(ends) != 2:
+        raise checks.InvalidArgument("window", "be a pair of times", f"it has {len(ends)} entries")
+    return checks.number("window", ends[0], at_least=0), checks.number("window", ends[1], above=0)
 
 
 def _series(
@@ -237,6 +245,7 @@ def compute_frontier(
         >>> best.size[0] < best.size[-1], best.loss[0] > best.loss[-1]
         (np.True_, np.True_)
     """
+    runs = checks.listed("runs", runs, "a list of trajectories")
     numbers = checks.array("sizes", sizes, 1, dtype=np.float64, shape=(len(runs),))
     if len(runs) < 2 or numbers[0] <= 0 or np.any(np.diff(numbers) <= 0):
         raise checks.InvalidArgument("sizes", "be two or more increasing numbers above 0", f"they are {list(sizes)}")
@@ -247,7 +256,7 @@ def compute_frontier(
         raise checks.InvalidArgument(
             "runs", "share a range of compute N·t", f"they share none above {low:.3g}", "record more times"
         )
-    grid = checks.integer("points", points, at_least=1)
+    grid = checks.integer("points", points, at_least=1, at_most=10_000)
     compute = np.geomspace(low, high, max(2, round(grid * math.log10(high / low)) + 1))
     losses = np.exp(
         [np.interp(np.log(compute / n), np.log(t), np.log(y)) for n, (t, y) in zip(numbers, series, strict=True)]

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from lindyn.solutions.factor_motion import AbstractFactors, Rows
 from lindyn.support import checks
 from lindyn.support.bounds import SQUARED
-from lindyn.support.namespaces import arrays
+from lindyn.support.namespaces import demand, quantities, within
 
 # Largest exponent ψΔ of one part of a step. The triangle R of [I; Φ^{1/2}V] has a condition number of about e^{ψΔ}, so
 # that a part loses a factor e^8 ≈ 3000 of the sixteen digits, and twelve remain, however long the step.
@@ -122,7 +122,11 @@ def adapter_mode(singular_value: Any, threshold: Any, overlap: Any, time: Any) -
         >>> [float(part.round(3)) for part in adapter_mode(3.0, 0.5, 0.04, 100.0)]
         [3.0, 0.0]
     """
-    xp, (s, tau, share, t) = arrays(singular_value, threshold, overlap, time)
+    xp, (s, tau, share, t) = quantities(singular_value=singular_value, threshold=threshold, overlap=overlap, time=time)
+    demand("singular_value", s, s >= 0)
+    demand("threshold", tau, tau > 0, "be positive")
+    demand("overlap", share, (share >= 0) & (share <= 1), "lie between 0 and 1")
+    within(threshold=tau, singular_value=s, time=t)
     psi = xp.hypot(s, tau)
     cosine, sine = xp.sqrt(0.5 * (1 + tau / psi)), s / xp.sqrt(2 * psi * (psi + tau))
     left, risen = xp.exp(-2 * psi * t), -xp.expm1(-2 * psi * t)

@@ -18,6 +18,8 @@ from scipy.integrate import solve_ivp
 from scipy.interpolate import CubicHermiteSpline, CubicSpline
 
 from lindyn.support import checks
+from lindyn.support.bounds import DEEPEST_NETWORK, TO_THE_FOURTH
+from lindyn.support.namespaces import quantities, within
 
 # the table runs over asinh(m/τ): from m = 0 to 10¹³ τ, in steps that leave 10⁻⁹ of ln K between them
 _LARGEST, _STEP = math.asinh(1e13), 0.01
@@ -89,14 +91,17 @@ def orthogonal_kernel(learned: Any, threshold: float, depth: int) -> Float[np.nd
         5.0
     """
     depth, tau = _checked(depth, threshold)
-    place = np.asarray(learned, dtype=np.float64) / tau
+    _, (found,) = quantities(learned=learned)
+    within(learned=found)
+    place = found / tau
     if not np.all((place >= 0) & (place <= math.sinh(_LARGEST))):
         raise checks.InvalidArgument("learned", "lie between 0 and 10¹³ τ", f"it holds {np.max(learned):.4g}")
     return np.asarray(tau ** (2 - 2 / depth) * np.exp(_log_kernel(depth)(np.arcsinh(place))))
 
 
 def _checked(depth: Any, threshold: Any) -> tuple[int, float]:
-    return checks.integer("depth", depth, at_least=2), checks.number("threshold", threshold, above=0)
+    layers = checks.integer("depth", depth, at_least=2, at_most=DEEPEST_NETWORK)
+    return layers, checks.number("threshold", threshold, above=0, at_most=TO_THE_FOURTH)
 
 
 class _Path:
@@ -178,10 +183,9 @@ def orthogonal_mode_curve(singular_value: float, threshold: float, time: Any, de
         True
     """
     depth, tau = _checked(depth, threshold)
-    s = checks.number("singular_value", singular_value, above=0)
-    t = np.asarray(time, dtype=np.float64)
-    if not np.all(t >= 0):
-        raise checks.InvalidArgument("time", "be non-negative", f"its smallest is {np.min(t):.4g}")
+    s = checks.number("singular_value", singular_value, above=0, at_most=TO_THE_FOURTH)
+    _, (t,) = quantities(time=time)
+    within(time=t)
     return np.asarray(s * _path(s / tau, depth).learned(t * tau ** (2 - 2 / depth)))
 
 
@@ -210,8 +214,11 @@ def orthogonal_mode_time(singular_value: float, threshold: float, level: Any, de
         1.161
     """
     depth, tau = _checked(depth, threshold)
-    s = checks.number("singular_value", singular_value, above=0)
-    share = np.asarray(level, dtype=np.float64) / s
+    s = checks.number("singular_value", singular_value, above=0, at_most=TO_THE_FOURTH)
+    _, (found,) = quantities(level=level)
+    share = found / s
     if not np.all((share >= 0) & (share < 1)):
-        raise checks.InvalidArgument("level", f"lie between 0 and s = {s:g}, s left out", f"it is {level!r:.60}")
+        raise checks.InvalidArgument(
+            "level", f"lie between 0 and s = {s:g}, s left out", f"it is {checks.shown(level)}"
+        )
     return np.asarray(_path(s / tau, depth).time(share) / tau ** (2 - 2 / depth))

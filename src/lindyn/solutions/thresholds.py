@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lindyn.support.namespaces import arrays, quantities, within
+from lindyn.support import checks
+from lindyn.support.namespaces import quantities, within
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -45,7 +46,16 @@ def start_variance(variances: Sequence[Any], widths: Sequence[Any]) -> Float[Any
         >>> float(start_variance([0.1, 0.1], [100])), round(float(start_variance([0.1, 0.1, 0.1], [10, 10])), 12)
         (1.0, 0.1)
     """
-    _, (found, *rest) = arrays(*variances, *widths)
+    each = checks.listed("variances", variances), checks.listed("widths", widths)
+    if len(each[0]) != len(each[1]) + 1:
+        raise checks.InvalidArgument(
+            "widths", f"be {max(len(each[0]) - 1, 0)} hidden widths", f"they are {len(each[1])}"
+        )
+    named = {
+        f"{name}[{k}]": v for name, vs in zip(("variances", "widths"), each, strict=True) for k, v in enumerate(vs)
+    }
+    _, (found, *rest) = quantities(**named)
+    within(**dict(zip(named, (found, *rest), strict=True)))
     later, hidden = rest[: len(variances) - 1], rest[len(variances) - 1 :]
     for variance, width in zip(later, hidden, strict=True):
         found = (found * width) * variance  # in turn, so that the product of all widths is never formed

@@ -13,6 +13,8 @@ from lindyn.tasks.diagonal_regression import DiagonalRegression
 # modes beyond this one are merged
 _SINGLE = 200
 
+_STEEPEST = 10.0  # exponents: k^{−αβ} of 10¹⁸ modes is a number
+
 
 class PowerLaw(DiagonalRegression):
     """Regression of one output on inputs of variances λ_k = k^{−α}, to learn w_k with λ_k w_k² = k^{−αβ−1}, k = 1 … M.
@@ -47,9 +49,13 @@ class PowerLaw(DiagonalRegression):
 
     def __init__(self, capacity: float, source: float, modes: int = 1000, *, bins: int = 60):
         self.capacity = checks.number(
-            "capacity", capacity, above=1, remedy="the sum of the variances would grow with the number of modes"
+            "capacity",
+            capacity,
+            above=1,
+            at_most=_STEEPEST,
+            remedy="the sum of the variances would grow with the number of modes",
         )
-        self.source = checks.number("source", source, above=0)
+        self.source = checks.number("source", source, above=0, at_most=_STEEPEST)
         count = checks.integer("modes", modes, at_least=1, at_most=10**18)
         places, energies, counts = _merged(count, self.capacity * self.source, checks.integer("bins", bins, at_least=1))
         variances = places**-self.capacity

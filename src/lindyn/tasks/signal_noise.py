@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from lindyn.support import checks
+from lindyn.support.bounds import LARGEST_SIDE, TO_THE_FOURTH
 from lindyn.support.linalg import bartlett
 from lindyn.support.memory import require_memory
 from lindyn.support.randomness import Seed, stream
@@ -86,13 +87,19 @@ class SignalNoise(Task):
         key: Seed = 0,
     ):
         self.signal = None
-        n, d = checks.integer("samples", samples, at_least=2), checks.integer("dim", dim, at_least=2)
-        p, sigma = checks.number("flip", flip, at_least=0), checks.number("noise", noise, above=0)
+        n, d = (
+            checks.integer("samples", samples, at_least=2),
+            checks.integer("dim", dim, at_least=2, at_most=LARGEST_SIDE),
+        )
+        p, sigma = (
+            checks.number("flip", flip, at_least=0),
+            checks.number("noise", noise, above=0, at_most=TO_THE_FOURTH),
+        )
         if p >= 0.5:
             raise checks.InvalidArgument("flip", "be below ½", f"it is {p:g}", "swap the names of the classes")
         self.neurons = checks.integer("neurons", neurons, at_least=1)
         self.noise, self.flip, self.dim = np.asarray(sigma), np.asarray(p), np.asarray(float(d))
-        self.size = np.asarray(checks.number("snr", snr, above=0) * sigma * math.sqrt(d))
+        self.size = np.asarray(checks.number("snr", snr, above=0, at_most=TO_THE_FOURTH) * sigma * math.sqrt(d))
         require_memory("samples", n, 4 * 8 * n * (n + 1 + 2 * neurons), "that many coordinates", "use fewer samples")
         rng = stream("key", key, "noise")
         self.patches = sigma * _patches(n, d, 2 * self.neurons, rng)

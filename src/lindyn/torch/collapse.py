@@ -332,6 +332,8 @@ def _forward(model: nn.Module, batch: Any) -> tuple[Any, Any]:
     if not isinstance(batch, tuple | list) or len(batch) != 2:
         raise checks.InvalidArgument("data", "hold batches (inputs, labels)", f"one is {type(batch).__name__}")
     inputs, labels = batch
+    if not isinstance(inputs, torch.Tensor):
+        raise checks.InvalidArgument("data", "hold tensors as inputs", f"one is {type(inputs).__name__}")
     return model(inputs.to(device) if isinstance(inputs, torch.Tensor) else inputs), labels
 
 
