@@ -19,7 +19,7 @@ COUNT, SEED = 420, 20261125
 SECONDS = 30  # a call that takes longer hangs: the slowest right one takes one
 # entrance → how many of its calls are made for one of another, where a call takes a second
 RARE = {"reproduce": 0.05, "write_page": 0.2, "simulate, depth": 0.2, "compute": 0.3}
-# where NaN is said by the documentation: never crossed, diverged, one group only, no step on a clock, nothing to measure
+# where NaN is said by the documentation: never crossed, diverged, one group only, no steps, not measured
 SAID = (
     "crossing", "[distance]", "steps_to_goal", "[descend]", "small_loss_split.1", ".step", "adam_clock", ".drift",
     "share_outside_rows",

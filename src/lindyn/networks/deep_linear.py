@@ -512,6 +512,8 @@ class DeepLinear(Network):
 
 def _chained(weights: Any) -> tuple[np.ndarray, ...]:
     """Return layers as arrays of one precision whose shapes chain."""
+    if not hasattr(weights, "__iter__") or getattr(weights, "ndim", 3) == 0:
+        raise checks.InvalidArgument("weights", "be a list of layers", f"it is {checks.shown(weights)}")
     given = [checks.array(f"weights[{k}]", w, 2) for k, w in enumerate(weights)]
     if not given:
         raise checks.InvalidArgument("weights", "hold at least one layer", "it is empty")
