@@ -203,6 +203,12 @@ def entrances():
         ),
         "deep_threshold": (deep_threshold, {"variances": (0.1, 0.1, 0.1), "widths": (9, 9)}),
         "mode_times": (mode_times, {"singular_values": [2.0, 1.0], "threshold": 0.5}),
+        "mode_amplification": (
+            ld.solutions.mode_amplification, {"singular_value": 1.0, "threshold": 0.5, "start": 0.1}
+        ),
+        "time_below": (
+            ld.prediction.time_below, {"times": [0.0, 1.0, 2.0], "error": [1.0, 0.1, 0.01], "level": 0.05}
+        ),
         "mode_threshold": (mode_threshold, {"strength": 1.0, "kernel": 3.0}),
         "MixedSolution": (ld.solutions.MixedSolution, {"target": eye, "threshold": 1.0, "start": eye / 2}),
         "MixedSolution, call": (ld.solutions.MixedSolution(eye, 1.0), {"time": [0.0, 1.0]}),

@@ -197,7 +197,9 @@ def time_below(times: Any, error: Any, level: float) -> float:
         >>> round(time_below([0.0, 1.0, 2.0], [1.0, 0.1, 0.01], 0.05), 3)
         1.301
     """
-    t, y = np.asarray(times, np.float64), np.asarray(error, np.float64)
+    t = checks.times("times", times)
+    y = checks.array("error", error, 1, dtype=np.float64, shape=t.shape, finite=False)
+    level = checks.number("level", level)
     below = y < level
     if not below.any() or below[0]:
         return math.nan

@@ -198,8 +198,9 @@ def mode_amplification(singular_value: Any, threshold: Any, *, start: Any = 0.0)
         >>> mode_amplification(1.0, [100.0, 1.0, 0.01]).round(2).tolist()
         [1.01, 2.41, 200.0]
     """
-    xp, (s, tau, m0) = arrays(singular_value, threshold, start)
+    xp, (s, tau, m0) = quantities(singular_value=singular_value, threshold=threshold, start=start)
     demand("threshold", tau, tau > 0, "be positive")
+    reachable(singular_value=s, threshold=tau, start=m0)
     safe = xp.where(tau > 0, tau, 1.0)
     return or_nan(xp, tau > 0, xp.exp(xp.arcsinh(s / safe) - xp.arcsinh(m0 / safe)))
 
