@@ -19,7 +19,6 @@ from typer.core import TyperCommand, TyperGroup
 
 from lindyn._version import __version__
 from lindyn.cli import output
-from lindyn.support.checks import one_line
 from lindyn.support.errors import InvalidArgument
 
 COMMANDS = ("demo", "simulate", "predict", "regime", "advise", "phase-diagram", "inspect", "reproduce", "explore")
@@ -132,6 +131,8 @@ def _of_the_environment(error: Exception) -> str:
     names = [name for name in os.environ if name.startswith("JAX_") and name in str(error)]
     if not names:
         return ""
+    from lindyn.support.checks import one_line
+
     held = output.visible(os.environ[names[0]])
     return f"Environment variable {names[0]} must be one that JAX takes, but it is {held!r}: {one_line(error)}."
 
