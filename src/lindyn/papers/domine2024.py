@@ -224,9 +224,8 @@ class Domine2024(Paper):
         """Largest relative deviation of each mode from 99 % of its reversal at the time foretold, over four λ."""
         worst = 0.0
         for value in (10.0, 2.0, 0.2, 0.002):
-            tau, s, m = value / 2, _REVERSED, 0.99 * _REVERSED
-            psi, size = np.hypot(s, tau), np.hypot(m, tau)
-            times = np.log(2 * s * (tau**2 + s * m + psi * size) / ((s - m) * 2 * tau**2)) / (2 * psi)
+            s, m = _REVERSED, 0.99 * _REVERSED
+            times = ld.solutions.mode_time(s, value / 2, m, start=-s)
             net = ld.TwoLayer.balanced(width=4, imbalance=value, start=self.learned * np.diag(s))
             exact = ld.solutions.NarrowSolution(-np.diag(s), net.w1, net.w2)
             reached = np.array([exact(time)[k, k] for k, time in enumerate(times)])
