@@ -78,6 +78,27 @@ def test_the_certificate_bounds_nc1_at_every_step_and_comes_near_at_the_end():
     assert found.nc3 > 2 * condition / (1 + condition**2) - 0.01  # Kantorovich
 
 
+@pytest.mark.parametrize("double", [True, False])
+def test_of_large_layers_the_certificate_is_that_of_all_eigenvalues_or_a_part_in_a_thousand_above(double):
+    """(11.4) in plain NumPy; ε is raised by 1e-3, and the bound is linear in √ε at most twice over; 1e-3 in float32."""
+    model, (inputs, labels) = classifier(hidden=150), data()
+    descend(model, inputs, labels, rate=0.2, decay=4e-3, steps=100)
+    model, inputs = (model, inputs) if double else (model.float(), inputs.float())
+    z2 = model[:3](inputs).detach().numpy().astype(float)
+    w1, w2 = (layer.weight.detach().numpy().astype(float) for layer in model[3:5])
+    target, k = np.eye(4)[labels], labels.numpy()
+    error = target - z2 @ w1.T @ w2.T
+
+    def parts(values):
+        means = np.array([values[k == c].mean(0) for c in k])
+        return np.linalg.norm(values - means), np.linalg.norm(means - values.mean(0))
+
+    s, epsilon = np.linalg.svd(w2, compute_uv=False), np.linalg.norm(w2.T @ w2 - w1 @ w1.T, 2)
+    room = parts(target)[1] - parts(error)[1]
+    direct = (s[0] * (parts(error)[0] / s[-1] + epsilon**0.5 * parts(z2)[0]) / room) ** 2
+    assert 1 - 1e-5 <= neural_collapse(model, (inputs, labels)).certificate / direct < 1.003
+
+
 def test_one_linear_layer_has_no_certificate():
     model, (inputs, labels) = classifier(head=1), data()
     found = neural_collapse(model, (inputs, labels))

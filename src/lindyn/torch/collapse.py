@@ -12,7 +12,7 @@ import math
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -113,15 +113,14 @@ def balancedness(model: nn.Module) -> list[Balancedness]:
 
 
 def _balance(one: str, first: Any, two: str, second: Any, across: str) -> Balancedness:
-    bias = 0.0 if first.bias is None else numbers(first.bias, f"{one}.bias").astype(np.float64)
-    if across == "linear":
-        w1, w2 = _matrix(first, one), _matrix(second, two)
+    w1, w2 = numbers(stored(first, one), one), numbers(stored(second, two), two)
+    bias = np.zeros(1) if first.bias is None else numbers(first.bias, f"{one}.bias")
+    if across == "linear":  # in the weights' own precision, beyond which their rounding leaves no D
         above, below = w2.T @ w2, w1 @ w1.T
         below += np.outer(bias, bias)
     else:  # squares summed in float64, without a copy of the weights
-        w1, w2 = numbers(stored(first, one), one), numbers(stored(second, two), two)
         above = np.einsum("ij,ij->j", w2, w2, dtype=np.float64)
-        below = np.einsum("ij,ij->i", w1, w1, dtype=np.float64) + np.square(bias)
+        below = np.einsum("ij,ij->i", w1, w1, dtype=np.float64) + np.square(bias, dtype=np.float64)
     size = float(np.linalg.norm(above - below))
     scale = float(np.linalg.norm(above) + np.linalg.norm(below))
     return Balancedness(one, two, across, size, size / scale if scale else 0.0)
@@ -166,7 +165,7 @@ def neural_collapse(model: nn.Module, data: Any) -> NeuralCollapse:
     w, z = _matrix(last, "the last layer"), seen[-1]
     bias = 0.0 if last.bias is None else numbers(last.bias, "bias").astype(np.float64)
     counts = {"classes": int(present.size), "samples": len(labels), "linear_layers": len(seen)}
-    below = _matrix(before, "the layer before") if len(seen) > 1 else np.empty((0, 0))
+    below = numbers(stored(before, "the layer before"), "the layer before") if len(seen) > 1 else np.empty((0, 0))
     if not all(np.isfinite(part).all() for part in (w, bias, below, *seen)):
         return NeuralCollapse(math.nan, math.nan, math.nan, math.inf, math.nan, math.nan, **counts)
     within, between, means = _split(z, labels, present)
@@ -210,7 +209,7 @@ def _classes(labels: np.ndarray, outputs: int) -> np.ndarray:
 def _of_weights(w: np.ndarray) -> tuple[float, float]:
     """σ₁/σ_K, and the mean of 1/√(M_kk (M⁻¹)_kk), of the last layer (11.6): infinity and NaN below rank K."""
     s = np.linalg.svd(w, compute_uv=False)
-    if len(s) < len(w) or s[-1] <= s[0] * np.finfo(np.float64).eps:
+    if len(s) < len(w) or numerical_rank(s, (1,)) < len(w):
         return math.inf, math.nan
     gram = w @ w.T
     return float(s[0] / s[-1]), float(np.mean(1 / np.sqrt(np.diag(gram) * np.diag(np.linalg.inv(gram)))))
@@ -221,31 +220,37 @@ def _certificate(
 ) -> float:
     """The bound (11.4); infinite where it says nothing."""
     s = np.linalg.svd(w, compute_uv=False)
-    imbalance = _operator_norm(w, below)
     error_within, error_between, _ = _split(error, labels, present)
     z_within, _, _ = _split(z, labels, present)
     _, target, _ = _split(np.eye(len(w))[labels], labels, present)
     room = float(np.linalg.norm(target) - np.linalg.norm(error_between))
     if room <= 0 or len(s) < len(w) or numerical_rank(s, (1,)) < len(w):
         return math.inf
-    reach = np.linalg.norm(error_within) / s[-1] + math.sqrt(imbalance) * np.linalg.norm(z_within)
+    reach = np.linalg.norm(error_within) / s[-1] + math.sqrt(_imbalance(w, below)) * np.linalg.norm(z_within)
     return float((s[0] * reach / room) ** 2)
 
 
-def _operator_norm(above: np.ndarray, below: np.ndarray) -> float:
-    """‖W2ᵀW2 − W1W1ᵀ‖_op from above, to a part in a thousand, by Lanczos' method where the matrix is large."""
-    size = above.shape[1]
-    if size > _DENSE:
-        from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+def _imbalance(w: np.ndarray, below: np.ndarray) -> float:
+    """‖W2ᵀW2 − W1W1ᵀ‖_op, of large layers from above by a part in a thousand, by Lanczos' method in their precision."""
+    size = w.shape[1]
+    if size <= _DENSE:
+        return _largest_eigenvalue(w, below)
+    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
-        product = LinearOperator(
-            (size, size), lambda v: above.T @ (above @ v) - below @ (below.T @ v), dtype=np.float64
-        )
-        first = stream("key", 0, "curvature").standard_normal(size)
-        with suppress(ArpackNoConvergence):
-            found = eigsh(product, k=1, which="LM", tol=_TOLERANCE, v0=first, return_eigenvectors=False)
-            return float(abs(found[0])) * (1 + _TOLERANCE)
-    return float(np.abs(np.linalg.eigvalsh(above.T @ above - below @ below.T)).max())
+    above = w.astype(below.dtype)
+    product = LinearOperator((size, size), lambda v: above.T @ (above @ v) - below @ (below.T @ v), dtype=below.dtype)
+    first = np.asarray(stream("key", 0, "curvature").standard_normal(size), below.dtype)
+    try:
+        found = eigsh(product, k=1, which="LM", tol=_TOLERANCE, v0=first, return_eigenvectors=False)
+    except ArpackNoConvergence:
+        return _largest_eigenvalue(w, below)
+    rounding = float(np.finfo(below.dtype).eps * (np.vdot(above, above) + np.vdot(below, below)))
+    return float(abs(found[0])) * (1 + _TOLERANCE) + rounding
+
+
+def _largest_eigenvalue(w: np.ndarray, below: np.ndarray) -> float:
+    lower = below.astype(np.float64)
+    return float(np.abs(np.linalg.eigvalsh(w.T @ w - lower @ lower.T)).max())
 
 
 def _split(values: np.ndarray, labels: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
