@@ -210,10 +210,12 @@ class Dynamics(Value, eqx.Module):
 
     def _diagonal_of(self, task: Task) -> Diagonal | Reason:
         """Return the cost of uncorrelated inputs for which there is an exponential approach, or why there is none."""
-        found = self._quadratic_of(task)
-        if isinstance(found, Reason) and not self.weight_decay:
-            return task.diagonal() or found
-        return found if isinstance(found, Reason) else Diagonal(found[0], np.full(found[0].shape[1], found[1]))
+        if self.weight_decay:
+            return Reason(f"weight_decay is {self.weight_decay:g}, which has no closed form here")
+        missing = (
+            f"{type(task).__name__} is not a quadratic cost of uncorrelated inputs, the only one with a closed form"
+        )
+        return task.diagonal() or Reason(missing)
 
     def _origin(self, name: str) -> type:
         return next(kind for kind in type(self).__mro__ if name in vars(kind))

@@ -51,6 +51,7 @@ def test_a_long_escape_from_a_tiny_threshold_is_followed():
     assert np.abs(by_rows(task, ld.Mixed(1e-6), times, 100) - exact).max() < 1e-4 * np.abs(exact).max()
 
 
+@pytest.mark.slow
 def test_on_equal_variances_it_agrees_with_the_closed_form():
     task, start = ld.SpikedMatrix(target=[[3.0, 1.0, -2.0]]), np.array([[0.5, 0.0, 0.2]])
     for dynamics in (ld.Mixed(0.7, start), ld.Balanced(start), ld.Lazy(0.7, start)):
@@ -68,6 +69,7 @@ def test_lazy_dynamics_approaches_each_weight_exponentially():
     assert relative(lazy, np.diag([2 * (1 - np.exp(-2)), 3 * (1 - np.exp(-0.4))])) < 1e-13
 
 
+@pytest.mark.slow
 def test_descent_of_the_layers_meets_it_to_first_order():
     """w and a square G on fixed random features, G = I: ẇ = Gg, Ġ = wgᵀ is (2.1) with τ = ½ (works 10.2)."""
     task = HARD.random_features(12, key=0)
@@ -82,6 +84,24 @@ def test_descent_of_the_layers_meets_it_to_first_order():
     assert 1.8 < errors[0] / errors[1] < 2.2
 
 
+@pytest.mark.parametrize("gamma", [0.25, 4.0])
+def test_a_rate_of_the_features_is_a_threshold_and_a_clock(gamma):
+    """ẇ = Gg, Ġ = γwgᵀ from w = 0, G = I by SciPy: τ = 1/(2√γ) on the clock √γ·t, at every number of features."""
+    task, times = HARD.random_features(6, key=0), np.geomspace(0.1, 50, 6)
+    target, variances = task.diagonal()
+
+    def motion(_, flat):
+        w, g = flat[:6], flat[6:].reshape(6, 6)
+        push = variances * (target[0] - g.T @ w)
+        return np.concatenate([g @ push, (gamma * np.outer(w, push)).ravel()])
+
+    start, tight = np.r_[np.zeros(6), np.eye(6).ravel()], {"rtol": 1e-11, "atol": 1e-13, "method": "LSODA"}
+    flat = solve_ivp(motion, (0, times[-1]), start, t_eval=times, **tight).y
+    layers = np.einsum("jit,jt->ti", flat[6:].reshape(6, 6, -1), flat[:6])
+    row = by_rows(task, ld.Mixed(0.5 / np.sqrt(gamma)), np.sqrt(gamma) * times, 400)
+    assert np.abs(row - layers).max() < 1e-5 * np.abs(layers).max()  # order 2, at 400 steps a decade
+
+
 class Hurried(ld.Mixed):
     """Inherits the rates of the mixed formula, and moves twice as fast."""
 
@@ -89,6 +109,7 @@ class Hurried(ld.Mixed):
         return 2 * super().drive(matrix, gradient, threshold)
 
 
+@pytest.mark.slow
 def test_auto_takes_it_where_the_dynamics_states_its_own_rates():
     few = PowerLaw(capacity=1.5, source=0.5, modes=4)
     run = ld.simulate(ld.Mixed(0.2), few, times=[0.0, 1.0], observables="loss")

@@ -70,6 +70,10 @@ def test_the_frontier_of_a_sum_of_powers_has_the_derived_powers():
     draws = [[run_of(0.5 * run["loss"][1:]), run_of(1.5 * run["loss"][1:])] for run in runs]
     np.testing.assert_allclose(compute_frontier(draws, sizes).loss, best.loss, rtol=1e-12)
     assert np.all(best.loss <= TIMES[0] ** -chi + sizes[0] ** -a)
+    arrays = best.to_xarray()
+    assert arrays["losses"].shape == (400, best.compute.size)
+    np.testing.assert_array_equal(arrays["losses"].min("size"), best.loss)
+    assert best.plot().get_ylabel() == "loss"
     few = compute_frontier(runs[:2], sizes[:2])
     assert few.exponent is None
     assert few.capped.all()

@@ -18,8 +18,9 @@ from lindyn.support.provenance import Provenance
 
 @dataclass(frozen=True, eq=False)
 class ClosedForm(Method):
-    """The exact solution, where there is one: a quadratic cost, no weight decay, and Mixed, Lazy, Balanced or a
-    network whose flow is the mixed formula (such as `TwoLayer.orthogonal`) or that is λ-balanced (`TwoLayer.balanced`).
+    """The exact solution, where there is one: the cost ½‖A − T‖² (for Lazy also with a curvature a column), no weight
+    decay, and Mixed, Lazy, Balanced or a network whose flow is the mixed formula (such as `TwoLayer.orthogonal`) or
+    that is λ-balanced (`TwoLayer.balanced`).
 
     The system is asked for it (`system.closed_form(task)`), and what it answers is evaluated.
 

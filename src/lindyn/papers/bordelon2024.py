@@ -236,7 +236,7 @@ class Bordelon2024(Paper):
 
     @cached_property
     def frontiers(self) -> tuple[Any, Any]:
-        """Lazy and rich: the best loss for compute C = N·t, and the mean loss of each size at its compute."""
+        """Lazy and rich: the best loss for compute C = N·t."""
         task, times = ld.PowerLaw(1.5, self.frontier_source, 32_768), np.geomspace(0.1, 1e6, 141)
         counts = [max(1, min(4, 1024 // n)) for n in self.sizes]  # the draws of large ones differ less
         models = [[task.random_features(n, key=k) for k in range(c)] for n, c in zip(self.sizes, counts, strict=True)]
@@ -246,8 +246,7 @@ class Bordelon2024(Paper):
                 [ld.simulate(dynamics, one, method, times=times, observables="loss") for one in draws]
                 for draws in models
             ]
-            curves = [(n * times, np.mean([r["loss"] for r in rs], 0)) for n, rs in zip(self.sizes, runs, strict=True)]
-            return ld.simulation.compute_frontier(runs, self.sizes), curves
+            return ld.simulation.compute_frontier(runs, self.sizes)
 
         rich = ld.methods.RowFlow(steps_per_decade=_STEPS)
         return frontier(ld.Lazy(0.5), "auto"), frontier(ld.Mixed(self.rich), rich)
@@ -262,7 +261,7 @@ class Bordelon2024(Paper):
     )  # fmt: skip
     def power_of_lazy_compute(self) -> float:
         """Power where neither the smallest nor the largest size is best."""
-        return self._power_of(self.frontiers[0][0])
+        return self._power_of(self.frontiers[0])
 
     @claim(
         "R9-4-rich", "With feature learning χ = 2β/(1+β) there", place=f"{_FIGURE_1}, 4",
@@ -270,7 +269,7 @@ class Bordelon2024(Paper):
     )  # fmt: skip
     def power_of_rich_compute(self) -> float:
         """Power where neither the smallest nor the largest size is best."""
-        return self._power_of(self.frontiers[1][0])
+        return self._power_of(self.frontiers[1])
 
     def figure(self) -> Figure:
         """Draw losses and powers, a crossover, floors, and the two frontiers."""
@@ -321,15 +320,9 @@ class Bordelon2024(Paper):
         ax.legend(fontsize=7)
 
     def _draw_frontiers(self, ax: Any) -> None:
-        for color, name, (best, curves) in zip(("C0", "C1"), ("lazy", "rich"), self.frontiers, strict=True):
-            for compute, loss in curves:
-                ax.plot(compute, loss, color=color, lw=0.6, alpha=0.6)
-            inner = ~best.capped
-            label = f"{name}: C^−{self._power_of(best):.3f}"
-            ax.plot(best.compute[inner], best.loss[inner], color=color, lw=3, alpha=0.7, label=label)
-        ax.set(xscale="log", yscale="log", xlabel="compute C = N·t", ylabel="loss", xlim=(10, 1e8), ylim=(0.02, 3))
-        ax.set_title(f"Frontiers of N = {self.sizes[0]} … {self.sizes[-1]} features")
-        ax.legend(fontsize=8)
+        for color, name, best in zip(("C0", "C1"), ("lazy", "rich"), self.frontiers, strict=True):
+            ld.plots.loss_frontier(best, label=f"{name}: C^−{self._power_of(best):.3f}", color=color, ax=ax)
+        ax.set(xlim=(100, 1e7), ylim=(0.02, 3), title=f"Frontiers of N = {self.sizes[0]} … {self.sizes[-1]} features")
 
 
 PAPER = Bordelon2024

@@ -2,6 +2,7 @@ from .agreement import followed as followed
 from .diagrams import phase_panels as phase_panels
 from .diagrams import refined_panel as refined_panel
 from .factor_pairs import pair_modes as pair_modes
+from .frontiers import loss_frontier as loss_frontier
 from .portraits import richness_portrait as richness_portrait
 from .recommendations import trade_off as trade_off
 from .style import save_figure as save_figure

@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
 from lindyn.simulation.trajectory import Trajectory
 from lindyn.support import checks
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.axes import Axes
 
 # halves of a window whose slopes differ by less are one power, and one of a smaller fall is a plateau
 _STEADY, _FALL = 0.01, 0.1
@@ -186,6 +190,7 @@ class ComputeFrontier:
         loss: smallest loss at that compute, shape (compute,).
         size: the size that has it.
         sizes: all sizes that were compared, increasing.
+        losses: loss of each size at that compute, shape (sizes, compute).
         exponent: of the loss against compute, fitted where neither the smallest nor the largest size is best; None
             where that holds at fewer than five points.
         size_exponent: N* ~ C^ this, by the same points; None likewise.
@@ -195,6 +200,7 @@ class ComputeFrontier:
     loss: Float[np.ndarray, " points"]
     size: Float[np.ndarray, " points"]
     sizes: Float[np.ndarray, " sizes"]
+    losses: Float[np.ndarray, "sizes points"]
     exponent: ScalingExponent | None
     size_exponent: float | None
 
@@ -212,6 +218,27 @@ class ComputeFrontier:
         return f"{head}: {self.exponent}; best size ~ compute^{self.size_exponent:.3g}; {capped}"
 
     __repr__ = __str__
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Return the frontier over "compute" and the losses of all sizes, with the powers as attributes."""
+        import xarray as xr
+
+        variables = {
+            "loss": ("compute", self.loss, {"long_name": "smallest loss", "units": "target²"}),
+            "best_size": ("compute", self.size, {"long_name": "size that has it", "units": "1"}),
+            "capped": ("compute", self.capped, {"long_name": "whether the sizes compared cap it", "units": "1"}),
+            "losses": (("size", "compute"), self.losses, {"long_name": "loss of each size", "units": "target²"}),
+        }
+        told = (
+            {} if self.exponent is None else {"exponent": self.exponent.exponent, "size_exponent": self.size_exponent}
+        )
+        return xr.Dataset(variables, coords={"compute": self.compute, "size": self.sizes}, attrs=told)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the losses and the frontier: see `lindyn.plots.loss_frontier`."""
+        from lindyn.plots import loss_frontier
+
+        return loss_frontier(self, ax=ax)
 
 
 def compute_frontier(
@@ -265,6 +292,6 @@ def compute_frontier(
     inner = (best > 0) & (best < len(runs) - 1)
     loss, size = losses.min(axis=0), numbers[best]
     if inner.sum() < _FEWEST:
-        return ComputeFrontier(compute, loss, size, numbers, None, None)
+        return ComputeFrontier(compute, loss, size, numbers, losses, None, None)
     power = -_fit(compute[inner], size[inner], "size").exponent
-    return ComputeFrontier(compute, loss, size, numbers, _fit(compute[inner], loss[inner], observable), power)
+    return ComputeFrontier(compute, loss, size, numbers, losses, _fit(compute[inner], loss[inner], observable), power)
