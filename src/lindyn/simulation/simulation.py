@@ -46,8 +46,8 @@ def simulate(
     | Mixed, Lazy, Balanced | Euler steps | refused | yes | quadratic cost, no weight decay |
 
     "auto" takes gradient descent for a network (a flow if `times` is given), and the closed form for a dynamics of
-    the matrix where there is one, else a flow (for one row of uncorrelated inputs a `RowFlow`); the trajectory says which
-    and why.
+    the matrix where there is one, else a flow (for one row of uncorrelated inputs a `RowFlow`); the trajectory says
+    which and why.
 
     Args:
         system: what moves; its shape is the task's.
