@@ -93,6 +93,14 @@ PERTURBED = {
         "C3.4-three": {"scales": (0.5, 0.3)},
         "C3.4-four": {"scales": (3.0, 1.0)},
     },
+    "golikov2024": {
+        "C10.1-first": {"epsilons": (0.99, 0.9)},
+        "C10.1-second": {"correction": 0.5},
+        "C10.1-explained": {"correction": 0.5},
+        "C10.2-bound": {"likeness": -1.0},
+        "C10.2-says": {"samples": 60},
+        "C10.2-linear": {"correction": 4.0},
+    },
     "han2025": {
         "C4.1-reduction": {"shift": 1.001},
         "C4.1-law": {"law_dim": 150, "draws": 30},

@@ -14,6 +14,7 @@ from .method import MatrixView as MatrixView
 from .method import Method as Method
 from .method import Problem as Problem
 from .muon import Muon as Muon
+from .nearly_linear import NearlyLinear as NearlyLinear
 from .optimizer import Optimizer as Optimizer
 from .rates import StabilityWarning as StabilityWarning
 from .rates import published_learning_rate as published_learning_rate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -47,6 +47,7 @@ class Flow(Method):
     atol: float | None = None
     weight_decay: float = 0.0
     max_steps: int = 100_000
+    name: ClassVar[str] = "flow"
 
     def __post_init__(self) -> None:
         checks.choice("solver", self.solver, ("dopri8", "tsit5", "kvaerno5"))
@@ -69,7 +70,7 @@ class Flow(Method):
             require_memory("solver", size, needed, "the Jacobian of kvaerno5 (state size)")
         tolerances = self._tolerances(problem)
         info = problem.info(
-            f"flow by {self.solver}",
+            f"{self.name} by {self.solver}",
             f": adaptive integration of {motion.what}, rtol {tolerances.rtol:g}, atol {tolerances.atol:.3g}",
             size * problem.dtype.itemsize,
             rtol=tolerances.rtol,

@@ -201,7 +201,7 @@ class Bantzis2025(Paper):
 
     @claim(
         "C3.3-floor", "s₁/s₂ of layer ℓ is at least ℓ^¼: smallest quotient of the two over layers", place="Figure 1",
-        expected=1.0, source="the paper, of the optimal direction", bound="above",
+        expected=1.0, source="the paper, of the optimal direction", bound="above", needs="sklearn",
     )  # fmt: skip
     def quotient_of_floor(self) -> float:
         """Over all layers, at the escape."""
@@ -209,7 +209,7 @@ class Bantzis2025(Paper):
 
     @claim(
         "C3.3-deep", "Layers beyond the first are nearly of rank one: smallest s₁/s₂ of theirs", place="Figure 1",
-        expected=50.0, source="derived, works (13.6)", bound="above",
+        expected=50.0, source="derived, works (13.6)", bound="above", needs="sklearn",
     )  # fmt: skip
     def smallest_ratio(self) -> float:
         """Over layers from the second on, at the escape."""
@@ -217,7 +217,7 @@ class Bantzis2025(Paper):
 
     @claim(
         "C3.3-linear", "They act linearly: largest share ‖φ(Z) − Z‖²/‖Z‖² of theirs", place="Theorem 3.1",
-        expected=1e-2, source="derived, works (13.6)", bound="below",
+        expected=1e-2, source="derived, works (13.6)", bound="below", needs="sklearn",
     )  # fmt: skip
     def largest_nonlinearity(self) -> float:
         """Over hidden layers from the second on, at the escape."""
@@ -225,7 +225,7 @@ class Bantzis2025(Paper):
 
     @claim(
         "C3.3-plateau", "After the escape the cost nearly rests: its relative change in the last half of the steps",
-        place="Figure 1", expected=0.02, source=f"{_KIND}; measured", bound="below",
+        place="Figure 1", expected=0.02, source=f"{_KIND}; measured", bound="below", needs="sklearn",
     )  # fmt: skip
     def change_at_plateau(self) -> float:
         """From half of the geometric steps to their end."""
@@ -238,7 +238,7 @@ class Bantzis2025(Paper):
 
     @claim(
         "C3.3-scale", "s₁/s₂ measures the scale of the start, s₁/s₂ ∝ 1/α: power of α, four layers", place=_KIND,
-        expected=-1.0, source="derived, works (13.4)", tolerance=0.05,
+        expected=-1.0, source="derived, works (13.4)", tolerance=0.05, needs="sklearn",
     )  # fmt: skip
     def power_of_ratio(self) -> float:
         """Of the median over layers beyond the first."""
@@ -247,7 +247,7 @@ class Bantzis2025(Paper):
 
     @claim(
         "C3.4-three", "Three layers escape after a time ∝ 1/α", place=_KIND,
-        expected=-1.0, source="derived, works (13.2)", tolerance=0.01, relative=True,
+        expected=-1.0, source="derived, works (13.2)", tolerance=0.01, relative=True, needs="sklearn",
     )  # fmt: skip
     def power_of_time_at_three(self) -> float:
         """Power of α in the escape time."""
@@ -255,7 +255,7 @@ class Bantzis2025(Paper):
 
     @claim(
         "C3.4-four", "Four layers escape after a time ∝ 1/α²", place=_KIND,
-        expected=-2.0, source="derived, works (13.2)", tolerance=0.01, relative=True,
+        expected=-2.0, source="derived, works (13.2)", tolerance=0.01, relative=True, needs="sklearn",
     )  # fmt: skip
     def power_of_time_at_four(self) -> float:
         """Power of α in the escape time."""

@@ -7,5 +7,7 @@ from .initialise import lora_init_ as lora_init_
 from .initialise import mixed_init_ as mixed_init_
 from .input_geometry import AverageGeometry as AverageGeometry
 from .input_geometry import average_geometry as average_geometry
+from .nearly_linear_model import LinearDistance as LinearDistance
+from .nearly_linear_model import distance_from_linear as distance_from_linear
 from .tracker import RegimeTracker as RegimeTracker
 from .tracker import TrackingWarning as TrackingWarning
