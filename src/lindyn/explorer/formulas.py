@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lindyn.explorer.translate import to_javascript
-from lindyn.prediction import validity
+from lindyn.prediction import equivalent, spectra, validity
 from lindyn.prediction.deep_spectra import deep_residue, deep_stability_limit, deep_validity
 from lindyn.prediction.spectra import mode_errors, outlier_of, rank_in_noise, start_residue
 from lindyn.solutions import deep_modes
@@ -56,6 +56,26 @@ def _deviation(
     return validity.deviation_of(along, power, places, late, residue, width, share, energy, noise, shape)
 
 
+def _pairs(function: Callable[..., Any], place: int, count: int) -> Callable[..., Any]:
+    """Return a function of numbers, `count` of which from `place` on are pairs: real and imaginary part."""
+
+    def split(*numbers: Any) -> Any:
+        import jax.numpy as jnp
+        from jax.lax import complex as pair
+
+        end = place + 2 * count
+        complexes = [pair(*numbers[k : k + 2]) for k in range(place, end, 2)]
+        found = function(*numbers[:place], *complexes, *numbers[end:])
+        values = found if isinstance(found, tuple) else (found,)
+        return tuple(part(value) for value in values for part in (jnp.real, jnp.imag))
+
+    return split
+
+
+def _resolvent(*numbers: Any) -> Any:
+    return _pairs(equivalent.resolvent_of, 1, 1)(*numbers)[1]
+
+
 def _deep_place(*numbers: Any) -> Any:
     """Refine a place between two knots of the table: eight knots, the left place, the ends, the value sought."""
     import jax.numpy as jnp
@@ -89,6 +109,11 @@ FORMULAS: dict[str, tuple[Callable[..., Any], str]] = {
         lambda tau, top, size, bound: figure2_rate(tau, top=top, size=size, bound=bound),
         "tau top size bound",
     ),
+    "pole_of": (_pairs(equivalent.pole_of, 0, 1), "re im square"),
+    "inverse_map": (_pairs(equivalent.inverse_map, 0, 5), "p p_im small s_im large l_im sp sp_im lp lp_im"),
+    "resolvent_of": (_resolvent, "x small small_im"),
+    "node_from_zero": (equivalent.node_from_zero, "high phi"),
+    "node_between": (equivalent.node_between, "low high phi"),
     "activity_of": (activity_of, "s tau"),
     "adapter_threshold": (
         lambda variance, d_in, d_out: narrow_threshold(variance, 0.0, d_in, d_out),
@@ -137,6 +162,14 @@ def tables() -> dict[str, Any]:
         "relative": validity.RELATIVE,
         "usable": validity.USABLE,
         "small_steps": validity.SMALL_STEPS,
+        "equivalent": {
+            "few": spectra.FEW,
+            "clear": spectra.CLEAR,
+            "tolerance": equivalent.TOLERANCE,
+            "kept": equivalent.KEPT,
+            "most_nodes": equivalent.MOST_NODES,
+            "unusable": equivalent.UNUSABLE,
+        },  # fmt: skip
         "digits": _DIGITS,
         "quantum": QUANTUM,
         "deep": {depth: _deep_table(depth) for depth in DEPTHS},

@@ -9,22 +9,23 @@ function spectrum() {
   const signal = TABLES.spectra[rank].map(v => round(v * d * strength)), spikes = signal.map(s => outlier(s, noise, d_out, d_in));
   const found = spikes.filter(o => o[1] > 0).length, values = [], counts = [], projections = [];
   const small = Math.min(d_out, d_in) - found, large = Math.max(d_out, d_in) - found;
-  spikes.forEach(([place, overlap], k) => { if (overlap > 0) { values.push(place); counts.push(1); projections.push(signal[k] * overlap); } });
-  if (noise > 0 && small > 0) {
+  const merged = noise > 0 && !separate(signal, noise), solution = merged ? equivalent(signal, noise, d_out, d_in) : null;
+  // where the bulk knows of A*, outliers and the largest mode are drawn, and count for nothing beside the nodes
+  spikes.forEach(([place, overlap], k) => { if (overlap > 0) { values.push(place); counts.push(merged ? 0 : 1); projections.push(merged ? 0 : signal[k] * overlap); } });
+  if (merged && solution.nodes.length) { values.push(typicalTop(solution.nodes)); counts.push(0); projections.push(0); }
+  if (merged) for (const [x, count, known] of solution.nodes) { values.push(x); counts.push(count); projections.push(known); }
+  else if (noise > 0 && small > 0) {
     const nodes = TABLES.angles.map(phi => bulk(phi, small, large)), total = sum(nodes, n => n[1]);
     for (const [x, weight] of nodes) { values.push(noise * x); counts.push(small * weight / total); projections.push(0); }
   }
   const edge = noise * (Math.sqrt(d_out) + Math.sqrt(d_in));
-  const top = Math.max(spikes[0][0], edge), first = values.indexOf(Math.max(...values));
+  const first = merged ? found : values.indexOf(Math.max(...values)), top = merged ? values[found] : Math.max(spikes[0][0], edge);
   const decay = depth() === 2 && !isAdapter() ? state.decay * (Math.sqrt(d_out) + Math.sqrt(d_in)) : 0;
-  return { signal, noise, values, counts, projections, found, d, top, first, decay, energy: sum(signal, s => s * s), entries: d_out * d_in, problem: unclear(signal, noise) };
+  return { signal, noise, values, counts, projections, found, d, top, first, decay, energy: sum(signal, s => s * s), entries: d_out * d_in, merged, problem: merged && !(solution.accuracy < TABLES.equivalent.unusable) ? "The spectrum of signal and noise cannot be resolved here." : "" };
 }
-function unclear(signal, noise) {
-  const { d_out, d_in, rank } = state, weakest = signal[rank - 1], clear = 2 * noise * Math.sqrt(Math.sqrt(d_out * d_in));
-  if (noise === 0) return "";
-  if (rank > Math.min(d_out, d_in) / 20) return `Rank ${rank} is over a twentieth of the smaller dimension, where the noise knows of the signal: the page's rule does not hold there; lindyn predict has one that does.`;
-  if (weakest < clear) return `The weakest mode, ${show(weakest)}, is not clear of the noise, ${show(clear)}: the page's rule does not hold there; lindyn predict has one that does.`;
-  return "";
+function separate(signal, noise) { // few modes, each well above detection: the rule of outliers; else (5.1)
+  const { d_out, d_in } = state, { few, clear } = TABLES.equivalent, detectable = noise * Math.pow(d_out * d_in, 0.25);
+  return signal.length <= few * Math.min(d_out, d_in) && signal.every(s => s >= clear * detectable);
 }
 
 function law(spec, gamma_v, gamma_w, whole = true) {

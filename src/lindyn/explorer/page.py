@@ -9,7 +9,7 @@ from pathlib import Path
 from lindyn.explorer.formulas import formulas, tables
 from lindyn.support import checks
 
-_PROGRAM = ("settings.js", "model.js", "charts.js", "controls.js")
+_PROGRAM = ("settings.js", "equivalent.js", "model.js", "charts.js", "controls.js")
 
 
 def page(*, descent: bool = False) -> str:

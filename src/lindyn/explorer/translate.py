@@ -2,7 +2,8 @@
 
 JAX traces a scalar function into a jaxpr, a list of primitive operations on numbers (or on arrays of one number). Each
 becomes one JavaScript expression; calls inside are inlined, values that are used once are folded into the expression
-that uses them. An operation without a counterpart is refused by name, never guessed.
+that uses them. An operation without a counterpart is refused by name, never guessed. A complex
+number is a pair of expressions, its real and its imaginary part.
 """
 
 from __future__ import annotations
@@ -24,6 +25,12 @@ _OPERATORS = {
     "abs": "Math.abs({})", "sin": "Math.sin({})", "cos": "Math.cos({})", "tan": "Math.tan({})", "atan": "Math.atan({})",
     "tanh": "Math.tanh({})", "cosh": "Math.cosh({})", "sinh": "Math.sinh({})", "floor": "Math.floor({})",
     "cbrt": "Math.cbrt({})", "is_finite": "Number.isFinite({})", "select_n": "({0}?{2}:{1})",
+}  # fmt: skip
+# of pairs (a, b) and (c, d), real and imaginary parts
+_COMPLEX = {
+    "add": ("({a}+{c})", "({b}+{d})"), "sub": ("({a}-{c})", "({b}-{d})"), "neg": ("(-{a})", "(-{b})"),
+    "mul": ("(({a}*{c})-({b}*{d}))", "(({a}*{d})+({b}*{c}))"),
+    "div": ("((({a}*{c})+({b}*{d}))/(({c}*{c})+({d}*{d})))", "((({b}*{c})-({a}*{d}))/(({c}*{c})+({d}*{d})))"),
 }  # fmt: skip
 _SAME = {"stop_gradient", "copy", "copy_p", "broadcast_in_dim", "squeeze", "reshape", "reduce_precision", "reduce_sum"}
 _CALLS = ("jaxpr", "call_jaxpr", "fun_jaxpr")
@@ -91,8 +98,25 @@ class _Writer:
                 raise checks.InvalidArgument(
                     "function", "compute with numbers alone", f"{equation.primitive.name} makes an array"
                 )
-            known[equation.outvars[0]] = self._named(_expression(equation, inputs))
+            known[equation.outvars[0]] = self._number(equation, inputs)
         return [of(atom) for atom in jaxpr.outvars]
+
+    def _number(self, equation: Any, inputs: list[Any]) -> Any:
+        """Name the result of an operation: an expression, or a pair of them."""
+        name = equation.primitive.name
+        if name in ("real", "imag"):
+            return inputs[0][name == "imag"]
+        if equation.outvars[0].aval.dtype.kind != "c" or name in _SAME:
+            return self._named(_expression(equation, inputs))
+        if name == "complex":
+            return tuple(inputs)
+        pairs = [x if isinstance(x, tuple) else (x, "0") for x in inputs]
+        if name == "convert_element_type":
+            return pairs[0]
+        if name not in _COMPLEX:
+            raise _unknown(name, " of complex numbers")
+        parts = dict(zip("abcd", [part for pair in pairs for part in pair], strict=False))
+        return tuple(self._named(text.format(**parts)) for text in _COMPLEX[name])
 
     def _named(self, expression: str) -> str:
         """Give an expression a name; equal expressions share one."""
@@ -152,13 +176,19 @@ def _expression(equation: Any, inputs: list[str]) -> str:
         return inputs[0]
     if name == "dot_general":  # of arrays of one number each
         return f"({inputs[0]}*{inputs[1]})"
-    raise checks.InvalidArgument(
-        "function", "use operations that JavaScript has", f"it uses {name}", "write it in plain arithmetic"
+    raise _unknown(name)
+
+
+def _unknown(name: str, of: str = "") -> checks.InvalidArgument:
+    return checks.InvalidArgument(
+        "function", "use operations that JavaScript has", f"it uses {name}{of}", "write it in plain arithmetic"
     )
 
 
-def _literal(value: Any) -> str:
+def _literal(value: Any) -> Any:
     number = value.item() if hasattr(value, "item") else value
+    if isinstance(number, complex):
+        return _literal(number.real), _literal(number.imag)
     if isinstance(number, bool):
         return "true" if number else "false"
     number = float(number)

@@ -19,17 +19,18 @@ come out to `TOLERANCE`, or `MOST_NODES` are reached: the worst of the three is 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lindyn.support.checks import InvalidArgument
+from lindyn.support.namespaces import arrays
 
 TOLERANCE = 1e-6
 MOST_NODES = 256  # of a piece
 _MOST_GROUPS = 48  # distinct singular values of A*; more are grouped, and lie closer together than islands are wide
-_KEPT = 192  # modes that are handed on: neighbouring nodes are joined, whose curves differ at second order only
-_UNUSABLE = 0.02  # accuracy beyond which no number is returned
+KEPT = 192  # modes that are handed on: neighbouring nodes are joined, whose curves differ at second order only
+UNUSABLE = 0.02  # accuracy beyond which no number is returned
 
 
 class Equivalent(NamedTuple):
@@ -39,6 +40,42 @@ class Equivalent(NamedTuple):
     counts: np.ndarray
     projections: np.ndarray
     accuracy: float
+
+
+def pole_of(p: Any, square: Any) -> tuple[Any, Any]:
+    """Return 1/(p − s²) and its square, what a singular value adds to F_out and F_in and, negative, to their slopes."""
+    pole = 1 / (p - square)
+    return pole, pole * pole
+
+
+def inverse_map(p: Any, small: Any, large: Any, small_slope: Any, large_slope: Any) -> tuple[Any, Any]:
+    """Return ω(p) = p(1 + F_out)(1 + F_in) and its derivative, in units of ν√n.
+
+    Args:
+        p: αβ.
+        small: F of the smaller side.
+        large: F of the larger side.
+        small_slope: −F' of the smaller side.
+        large_slope: −F' of the larger side.
+
+    References:
+        theory (5.1).
+    """
+    first, second = 1 + small, 1 + large
+    return p * first * second, first * second - p * (small_slope * second + large_slope * first)
+
+
+def resolvent_of(x: Any, small: Any) -> Any:
+    """Return g of the smaller side, whose imaginary part is π/2 times the density of singular values over n.
+
+    Args:
+        x: singular value.
+        small: F of the smaller side at its p.
+
+    References:
+        theory (5.1).
+    """
+    return -x / (1 + small) * small
 
 
 class _Problem(NamedTuple):
@@ -51,11 +88,9 @@ class _Problem(NamedTuple):
 
     def map(self, p: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return ω, its derivative and F of the smaller side."""
-        pole = 1 / (p[..., None] - self.squares)
-        square = pole * pole
-        small, large = 1 + pole @ self.small, 1 + pole @ self.large
-        slope = small * large - p * ((square @ self.small) * large + (square @ self.large) * small)
-        return p * small * large, slope, small - 1
+        pole, square = pole_of(p[..., None], self.squares)
+        small = pole @ self.small
+        return *inverse_map(p, small, pole @ self.large, square @ self.small, square @ self.large), small
 
 
 def deterministic_equivalent(shape: tuple[int, int], signal: np.ndarray, noise: float) -> Equivalent:
@@ -96,7 +131,7 @@ def deterministic_equivalent(shape: tuple[int, int], signal: np.ndarray, noise: 
         if accuracy < TOLERANCE or max(counts) >= MOST_NODES:
             break
         counts = [min(2 * count, MOST_NODES) for count in counts]
-    if not accuracy < _UNUSABLE:
+    if not accuracy < UNUSABLE:
         raise InvalidArgument(
             "singular_values", "form a spectrum that can be resolved", f"its sums are missed by {accuracy:.1%}",
             "leave out the smallest ones",
@@ -158,12 +193,23 @@ def _critical_values(problem: _Problem, line: np.ndarray) -> np.ndarray:
 def _nodes(low: float, high: float, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Return nodes of an interval and their steps, which vanish at its ends as the square roots there ask."""
     phi = (np.arange(count) + 0.5) / count
-    if low == 0:  # the density is even in x: only the upper end is an edge
-        angle = 0.5 * math.pi * phi
-        return high * np.sin(angle), high * np.cos(angle) * 0.5 * math.pi / count
-    angle, half = math.pi * phi, 0.5 * (high**2 - low**2)
-    x = np.sqrt(0.5 * (high**2 + low**2) + half * np.cos(angle))
-    return x, half * np.sin(angle) * math.pi / count / (2 * x)
+    x, pace = node_from_zero(high, phi) if low == 0 else node_between(low, high, phi)
+    return x, pace / count
+
+
+def node_from_zero(high: Any, phi: Any) -> tuple[Any, Any]:
+    """Return x and |dx/dφ| in a piece that starts at 0: the density is even in x, and only the upper end is an edge."""
+    xp, (top, share) = arrays(high, phi)
+    angle = 0.5 * math.pi * share
+    return top * xp.sin(angle), top * xp.cos(angle) * 0.5 * math.pi
+
+
+def node_between(low: Any, high: Any, phi: Any) -> tuple[Any, Any]:
+    """Return x and |dx/dφ| in a piece with an edge at both ends."""
+    xp, (bottom, top, share) = arrays(low, high, phi)
+    angle, half = math.pi * share, 0.5 * (top**2 - bottom**2)
+    x = xp.sqrt(0.5 * (top**2 + bottom**2) + half * xp.cos(angle))
+    return x, half * xp.sin(angle) * math.pi / (2 * x)
 
 
 def _densities(problem: _Problem, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -181,9 +227,8 @@ def _densities(problem: _Problem, x: np.ndarray) -> tuple[np.ndarray, np.ndarray
             p = p - step
             if np.all(np.abs(step) <= 1e-13 * np.abs(p)):
                 break
-    side = problem.map(p)[2]
-    resolvent = -x / (1 + side) * side
-    known = -(1 / (p[..., None] - problem.squares)) @ problem.energy
+    resolvent = resolvent_of(x, problem.map(p)[2])
+    known = -pole_of(p[..., None], problem.squares)[0] @ problem.energy
     return (2 / math.pi) * resolvent.imag, (2 / math.pi) * known.imag
 
 
@@ -191,11 +236,11 @@ def _joined(x: np.ndarray, counts: np.ndarray, projections: np.ndarray) -> tuple
     """Join neighbouring nodes where there are more than needed; sums and means stay, largest value first."""
     order = np.argsort(-x)
     x, counts, projections = x[order], counts[order], projections[order]
-    if x.size <= _KEPT:
+    if x.size <= KEPT:
         return x, counts, projections
     # equal steps of a measure that sees both how far nodes lie apart and how many modes they hold
     measure = np.cumsum(counts) / counts.sum() + (x[0] - x) / (x[0] - x[-1])
-    part = np.minimum((0.5 * _KEPT * measure).astype(int), _KEPT - 1)
-    total, mean, known = (np.bincount(part, w, _KEPT) for w in (counts, counts * x, projections))
+    part = np.minimum((0.5 * KEPT * measure).astype(int), KEPT - 1)
+    total, mean, known = (np.bincount(part, w, KEPT) for w in (counts, counts * x, projections))
     kept = total > 0
     return mean[kept] / total[kept], total[kept], known[kept]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _BULK_NODES = 32
 # modes of A* stand apart where they are few and each is well above detection: there the rule of outliers and the
 # deterministic equivalent agree to O(K/d), and the rule costs nothing
-_FEW, _CLEAR = 1 / 20, 2.0  # largest K/min(d_out, d_in), smallest θ/c^¼
+FEW, CLEAR = 1 / 20, 2.0  # largest K/min(d_out, d_in), smallest θ/c^¼
 _BLOCK = 20_000  # points evaluated at once: some 100 MB
 
 
@@ -133,7 +133,7 @@ class SpikedSpectrum:
         """Whether the modes of A* stand apart: at most one for twenty dimensions, each at twice the detectable θ."""
         s = self.signal[self.signal > 0]
         detectable = self.noise * (float(self.shape[0]) * self.shape[1]) ** 0.25
-        return bool(s.size <= _FEW * min(self.shape) and np.all(s >= _CLEAR * detectable)) or self.noise == 0
+        return bool(s.size <= FEW * min(self.shape) and np.all(s >= CLEAR * detectable)) or self.noise == 0
 
     @property
     def outliers(self) -> Float[np.ndarray, " rank"]:
