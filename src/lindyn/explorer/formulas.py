@@ -169,7 +169,7 @@ def tables() -> dict[str, Any]:
             "kept": equivalent.KEPT,
             "most_nodes": equivalent.MOST_NODES,
             "unusable": equivalent.UNUSABLE,
-        },  # fmt: skip
+        },
         "digits": _DIGITS,
         "quantum": QUANTUM,
         "deep": {depth: _deep_table(depth) for depth in DEPTHS},
