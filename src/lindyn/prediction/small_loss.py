@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -11,7 +12,8 @@ from jaxtyping import Bool, Float
 from lindyn.support import checks
 
 
-class SmallLossSplit(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class SmallLossSplit:
     """Samples of small and of large loss.
 
     Attributes:

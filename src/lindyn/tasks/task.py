@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any, ClassVar, NamedTuple
 
@@ -61,7 +62,8 @@ class LeastSquares(NamedTuple):
     coefficients: Float[np.ndarray, "k d_out"]
 
 
-class Measure(NamedTuple):
+@dataclass(frozen=True)
+class Measure:
     """A quantity that a task alone can tell of a state; `simulate` records it by its name.
 
     Attributes:
