@@ -19,13 +19,13 @@ from lindyn.support.provenance import Provenance
 @dataclass(frozen=True, eq=False)
 class ClosedForm(Method):
     """The exact solution, where there is one: the cost ½‖A − T‖² (for Lazy also with a curvature a column), no weight
-    decay, and Mixed, Lazy, Balanced or a network whose flow is the mixed formula (such as `TwoLayer.orthogonal`) or
-    that is λ-balanced (`TwoLayer.balanced`).
+    decay, and Mixed, Lazy, Balanced or a network whose flow is the mixed formula (such as `TwoLayer.orthogonal`), that
+    is λ-balanced (`TwoLayer.balanced`), or whose layers, of any number, start orthogonal (`DeepLinear.orthogonal`).
 
     The system is asked for it (`system.closed_form(task)`), and what it answers is evaluated.
 
     References:
-        theory (3.1), (3.4), (2.4).
+        theory (3.1), (3.4), (2.4); works (9.11).
 
     Examples:
         >>> ClosedForm() == ClosedForm()

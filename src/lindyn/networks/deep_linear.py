@@ -30,7 +30,9 @@ from lindyn.networks.network import Network
 from lindyn.networks.reachable import GaussianWeights, GivenWeights, Reached, Recipe
 from lindyn.networks.two_layer import Shape, TwoLayer
 from lindyn.solutions.deep_modes import deep_threshold
+from lindyn.solutions.orthogonal_modes import orthogonal_kernel
 from lindyn.solutions.scalar_nets import sufficient_words
+from lindyn.solutions.solution import Reason, Solution, not_quadratic, orthogonal
 from lindyn.solutions.words import Words
 from lindyn.support import checks
 from lindyn.support.bounds import DEEPEST_NETWORK, LARGEST_LOGARITHM, SQUARED
@@ -40,6 +42,8 @@ from lindyn.support.precision import result_dtype
 from lindyn.support.randomness import Seed, stream
 
 DEFAULT_TOLERANCE = 1e-6
+# of orthogonal layers' Gram matrices, relative to their gain
+_ROUNDING = {"float64": 1e-12, "float32": 1e-5}
 # ratios s/τ at which the words of a network are tried: beyond both ends the error no longer grows
 _TRIED = (0.3, 3.0, 30.0)
 
@@ -432,6 +436,43 @@ class DeepLinear(Network):
             for out, inner in self.kernel_terms()
         ]
         return float(sum(traces) / self.depth) ** (self.depth / (2 * self.depth - 2))
+
+    @property
+    def starts_orthogonal(self) -> bool:
+        """Whether this is the start (9.2): layers of one gain, orthogonal up to rounding, and A = 0.
+
+        Examples:
+            >>> net = DeepLinear.orthogonal(2, depth=3)
+            >>> net.starts_orthogonal, net.at_rates([1.0, 2.0, 1.0]).starts_orthogonal
+            (True, False)
+        """
+        first, *hidden, last = (layer.astype(np.float64) for layer in self.layers)
+        if self.depth < 2 or self.words is not None or self.threshold == 0:
+            return False
+        gain = self.threshold ** (2 / self.depth)
+        allowed = _ROUNDING[self.dtype.name] * gain
+        grams = (first.T @ first, *(layer.T @ layer for layer in hidden), last @ last.T)
+        off = max(float(np.abs(gram - gain * np.eye(len(gram))).max()) for gram in grams)
+        return off < allowed and float(np.abs(self.matrix).max()) < _ROUNDING[self.dtype.name] * self.threshold
+
+    def learned_kernel_norm(self, top: float) -> float:
+        """Return the norm of the tangent kernel once a mode s = `top` is learned: (9.11) from orthogonal layers.
+
+        From others L(s² + τ²)^{1 − 1/L}, exact at two layers and in both limits.
+        """
+        if self.starts_orthogonal:
+            return float(orthogonal_kernel(top, self.threshold, self.depth))
+        return super().learned_kernel_norm(top)
+
+    def closed_form(self, task: Any) -> Solution | Reason:
+        """Return (9.11) where the layers start orthogonal and the cost is ½‖A − T‖_F²; else the reason why not."""
+        quadratic = checks.answering("task", task, "quadratic", "a task, such as SpikedMatrix").quadratic()
+        if not self.starts_orthogonal:
+            return super().closed_form(task)
+        if quadratic is None:
+            return not_quadratic(task)
+        target, curvature = quadratic
+        return orthogonal(target, self.threshold, self.depth, curvature)
 
     def at_rates(self, rates: Any) -> Self:
         """Return this network with a learning rate for each layer, relative to the nominal one.

@@ -147,8 +147,8 @@ class Network(Value, abc.ABC):
         """Return L(s² + τ²)^{1 − 1/L}, the norm of the tangent kernel once a mode s = `top` is learned.
 
         Exact at two layers (2.1) and in both limits of (7.4): L·s^{2−2/L} where active, the rate of the start where
-        lazy, τ = (σ²w)^{L/2}. Between them orthogonal layers end above it, by at most 3 % at L = 3 and 7 % at L = 5
-        (works 9.11).
+        lazy, τ = (σ²w)^{L/2}. Between them it is too small, by at most 3 % at L = 3 and 7 % at L = 5 for orthogonal
+        layers, of which the norm is known, works (9.11).
         """
         return self.depth * math.hypot(top, self.threshold) ** (2 - 2 / self.depth)
 

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from lindyn.solutions.balanced import NarrowSolution
 from lindyn.solutions.mixed import MixedSolution
+from lindyn.solutions.orthogonal_modes import orthogonal_mode_curve
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,27 @@ def narrow(
         state_bytes=sum(layer.nbytes for layer in layers),
         layers=lambda time: exact.factors(curvature * time),
         sources=("braun2022exact", "domine2024lazy"),
+    )
+
+
+def orthogonal(target: Float[np.ndarray, "d_out d_in"], threshold: float, depth: int, curvature: float) -> Solution:
+    """Return the flow of `depth` orthogonal layers from A(0) = 0 on (κ/2)‖A − T‖_F², (9.11) at the time κt.
+
+    Examples:
+        >>> import numpy as np
+        >>> solution = orthogonal(np.diag([3.0, 0.0]), 0.1, depth=3, curvature=2.0)
+        >>> solution.at(20.0).round(6).tolist()
+        [[3.0, 0.0], [0.0, 0.0]]
+    """
+    u, s, vt = np.linalg.svd(target, full_matrices=False)
+    moving = s > np.finfo(s.dtype).eps * s[:1]
+
+    def at(time: float) -> Float[np.ndarray, "d_out d_in"]:
+        curve = [float(orthogonal_mode_curve(float(v), threshold, curvature * time, depth)) for v in s[moving]]
+        return np.asarray((u[:, moving] * np.array(curve, dtype=u.dtype)) @ vt[moving])
+
+    return Solution(
+        np.zeros_like(target), at, "the modes of orthogonal layers (9.11), tabulated to 10⁻⁹", state_bytes=target.nbytes
     )
 
 
