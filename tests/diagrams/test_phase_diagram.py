@@ -197,6 +197,20 @@ def test_published_contours_run_along_the_line_of_constant_threshold():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("rate", [0.006, 0.01], ids=["0.15 of the bound", "0.25 of the bound"])
+def test_predicted_cells_make_the_steps_of_simulated_ones(rate):
+    """At width 30^5.5 = 10^8 what is left is √(d/w): the flow would be off by 0.002 to 0.016."""
+    settings = DiagramSettings(
+        shape=30, rank=2, variance_exponents=(-6.0, -5.5, -5.2), width_exponents=(5.5,), learning_rate=rate,
+        sources=("spectral", "descend"), steps=300, dtype="float64",
+    )  # fmt: skip
+    theory, simulated = (phase_diagram(settings).isel(source=k) for k in (0, 1))
+    np.testing.assert_allclose(theory["min_test_error"], simulated["min_test_error"], atol=1e-4)
+    np.testing.assert_allclose(theory["stable_rank"], simulated["stable_rank"], rtol=1e-3)
+    assert (theory["steps_to_min"] == simulated["steps_to_min"]).all()
+
+
+@pytest.mark.slow
 def test_figure_has_a_panel_for_each_quantity(diagram):
     figure = plots.phase_panels(diagram, source="descend")
     titles = [ax.get_title() for ax in figure.axes if ax.get_title()]

@@ -138,6 +138,18 @@ def test_cells_state_the_error_of_single_predictions():
     np.testing.assert_allclose(cells_error(spectrum, *one), alone, rtol=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore:Prediction:lindyn.prediction.validity.ValidityWarning")
+def test_cells_above_a_tenth_of_the_bound_are_stepped_as_single_predictions_are():
+    """0.006 is 0.15 of the bound, where the flow is off by 0.003 to 0.008."""
+    gamma, steps = [-6.0, -5.5, -5.2], [20, 28, 12]
+    cells = ld.prediction.predict_cells(30, gamma, 5.5, steps, rank=2, learning_rate=0.006)
+    for k, (g, step) in enumerate(zip(gamma, steps, strict=True)):
+        law = ld.laws.exponents(30, variance_exponent=g, width_exponent=5.5)
+        run = ld.predict(30, law, rank=2, learning_rate=0.006, steps=step)
+        for name in ("train_error", "test_error", "stable_rank", "error_estimate"):
+            assert cells[name][k] == pytest.approx(run[name][-1], rel=1e-9), name
+
+
 def test_the_curvature_of_the_mean_squared_error_is_two_over_the_outputs():
     """Against PyTorch: the second derivative of nn.MSELoss in an entry of A, on whitened inputs."""
     torch = pytest.importorskip("torch")

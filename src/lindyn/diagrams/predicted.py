@@ -10,8 +10,9 @@ import numpy as np
 from jax import lax
 
 from lindyn.diagrams.stopping import Watch, begin, note
-from lindyn.prediction.spectra import ModeSpectrum
-from lindyn.solutions.modes import mode_fraction
+from lindyn.prediction.spectra import ModeSpectrum, mode_errors
+from lindyn.prediction.validity import residue_step
+from lindyn.solutions.modes import ModeOfLayers, mode_fraction, step_in_turn
 from lindyn.support.precision import working_precision
 
 _BLOCK = 2000  # cells followed together, until the last of them has stopped
@@ -41,8 +42,36 @@ def _follow(modes: tuple[Any, ...], entries: Any, law: tuple[Any, Any, Any], ste
     return lax.while_loop(lambda c: (c[0] < steps) & c[3].running.any(), body, first)[3]
 
 
+@jax.jit
+def _descend(modes: tuple[Any, ...], entries: Any, law: tuple[Any, Any, Any], steps: Any, unit: Any) -> Watch:
+    """The same by the steps of descent at infinite width, where they are not small; in turn, as simulated cells."""
+    values, counts, projections, energy = modes
+    tau, rate, n0 = law
+
+    def errors(learned: Any, residue: Any) -> tuple[Any, Any]:
+        train, test, _ = mode_errors(learned, values, counts, projections, energy, entries)
+        return train + residue, test + residue
+
+    def body(carry: tuple[Any, ModeOfLayers, Any, Watch]) -> tuple[Any, ModeOfLayers, Any, Watch]:
+        step, mode, residue, watch = carry
+        step, mode, residue = step + 1, step_in_turn(mode, values, rate[:, None]), residue_step(residue, tau, rate)
+        return step, mode, residue, note(watch, step, *errors(mode.learned, residue), unit)[0]
+
+    start = jnp.broadcast_to(tau[:, None], (tau.size, values.size))
+    mode = ModeOfLayers(start, start, jnp.zeros_like(start))
+    first = (jnp.zeros((), jnp.int32), mode, n0, begin(*errors(mode.learned, n0), unit))
+    return lax.while_loop(lambda c: (c[0] < steps) & c[3].running.any(), body, first)[3]
+
+
 def follow_modes(
-    modes: ModeSpectrum, tau: np.ndarray, rate: np.ndarray, n0: np.ndarray, *, steps: int, unit: float = 1.0
+    modes: ModeSpectrum,
+    tau: np.ndarray,
+    rate: np.ndarray,
+    n0: np.ndarray,
+    *,
+    steps: int,
+    unit: float = 1.0,
+    stepped: np.ndarray | None = None,
 ) -> Watch:
     """Follow the curves of `ModeSpectrum.errors` at t = η·step until the published rules end them, for many cells.
 
@@ -53,6 +82,7 @@ def follow_modes(
         n0: variances σ⁴w of an entry of A(0), (cells,).
         steps: largest number of steps.
         unit: square of the signal's scale, in which the thresholds of the rules are measured.
+        stepped: cells whose steps are not small, (cells,): those of descent are followed instead of the flow.
 
     Returns:
         The last watch of every cell, as NumPy arrays.
@@ -60,6 +90,21 @@ def follow_modes(
     References:
         theory (3.2), sections 4 and 5.
     """
+    if stepped is not None and stepped.any():
+        parts = [
+            _watched(program, modes, tau[here], rate[here], n0[here], steps, unit)
+            for program, here in ((_follow, ~stepped), (_descend, stepped))
+            if here.any()
+        ]
+        back = np.argsort(np.concatenate([np.flatnonzero(~stepped), np.flatnonzero(stepped)]))
+        return Watch(*(np.concatenate(fields)[back] for fields in zip(*parts, strict=True)))
+    return _watched(_follow, modes, tau, rate, n0, steps, unit)
+
+
+def _watched(
+    program: Any, modes: ModeSpectrum, tau: np.ndarray, rate: np.ndarray, n0: np.ndarray, steps: int, unit: float
+) -> Watch:
+    """Run a program over cells, block by block, in an order in which those of a block stop together."""
     order = _alike(tau, n0)
     law = np.stack([tau, rate, n0])[:, order]
     block = min(_BLOCK, tau.size)
@@ -68,7 +113,7 @@ def follow_modes(
         parts = tuple(jnp.asarray(v) for v in (modes.values, modes.counts, modes.projections, modes.energy))
         entries = jnp.asarray(float(modes.shape[0]) * modes.shape[1])
         ends = [
-            _follow(
+            program(
                 parts,
                 entries,
                 tuple(jnp.asarray(row[i : i + block]) for row in law),

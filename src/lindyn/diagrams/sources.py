@@ -20,8 +20,16 @@ from lindyn.networks.two_layer import TwoLayer
 from lindyn.prediction.deep_spectra import deep_active, deep_errors, deep_stability_limit, deep_validity
 from lindyn.prediction.large_d import stability_bound_of
 from lindyn.prediction.spectra import ModeSpectrum
-from lindyn.prediction.validity import USABLE, cells_error
+from lindyn.prediction.validity import (
+    USABLE,
+    cells_error,
+    descend_cells,
+    error_estimate,
+    stable_rank_of,
+    steps_matter,
+)
 from lindyn.solutions.deep_modes import deep_published_rate
+from lindyn.solutions.modes import step_in_turn
 from lindyn.solutions.step_sizes import figure2_rate
 from lindyn.support import checks
 from lindyn.support.labels import OF_CELLS
@@ -118,10 +126,18 @@ def _predicted(
     rate, bound = _rates(settings, source, seed, variance, width)
     modes, depth = _modes(settings, source, seed), settings.depth
     if depth == 2:
-        end = follow_modes(modes, tau, rate, n0, steps=settings.steps, unit=settings.unit)
+        stepped = steps_matter(rate / bound, np.full(tau.size, settings.steps), modes)
+        end = follow_modes(modes, tau, rate, n0, steps=settings.steps, unit=settings.unit, stepped=stepped)
         best = rate * end.best_step
         stable, active = modes.errors(tau, best, n0)["stable_rank"], modes.active(tau, best)
         error = cells_error(settings.theory(), tau, rate, np.asarray(end.best_step), n0, width, rate / bound)
+        if stepped.any():
+            cells = tau[stepped], rate[stepped], n0[stepped], np.asarray(end.best_step)[stepped]
+            run = descend_cells(modes, *cells, step_of=step_in_turn)
+            stable[stepped] = stable_rank_of(modes, *cells, step_of=step_in_turn)
+            active[stepped] = (run.learned > cells[0][:, None]) @ modes.counts
+            theory = descend_cells(settings.theory().modes, *cells, step_of=step_in_turn)
+            error[stepped] = error_estimate(settings.theory(), width[stepped], (rate / bound)[stepped], theory)
         zero = modes.energy / (float(modes.shape[0]) * modes.shape[1])
         valid = error <= USABLE * zero
     else:

@@ -29,9 +29,12 @@ from lindyn.prediction.validity import (
     ValidityWarning,
     cells_error,
     descend,
+    descend_cells,
     diverges_at,
     error_estimate,
     follow,
+    stable_rank_of,
+    steps_matter,
 )
 from lindyn.simulation.trajectory import Trajectory, Variable
 from lindyn.solutions.deep_modes import checked_depth, deep_mode_curve, deep_published_rate
@@ -367,7 +370,16 @@ def predict_cells(
     curves = spectrum.curves(tau, rate * steps, start_variance=n0)
     curves["error_estimate"] = cells_error(spectrum, tau, rate, steps, n0, width, rate / bound)
     names = ("train_error", "test_error", "error_estimate", "stable_rank")
-    return {**{name: curves[name] for name in names}, "learning_rate": rate}
+    found = {name: np.array(curves[name]) for name in names}
+    stepped = steps_matter(rate / bound, steps, spectrum.modes)
+    if stepped.any():
+        cells = tau[stepped], rate[stepped], n0[stepped], steps[stepped]
+        run = descend_cells(spectrum.modes, *cells)
+        own = error_estimate(spectrum, width[stepped], (rate / bound)[stepped], run)
+        values = (run.train_error, run.test_error, own, stable_rank_of(spectrum.modes, *cells))
+        for name, value in zip(names, values, strict=True):
+            found[name][stepped] = value
+    return {**found, "learning_rate": rate}
 
 
 def _cells(log_dim: float, variance_exponent: Any, width_exponent: Any, step: Any) -> list[np.ndarray]:

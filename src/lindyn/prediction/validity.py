@@ -20,12 +20,14 @@ At infinite width descent itself is as explicit as its flow, weight decay includ
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lindyn.prediction.spectra import ModeSpectrum, SpikedSpectrum
-from lindyn.solutions.modes import descent_step, mode_curve
+from lindyn.prediction.spectra import ModeSpectrum, SpikedSpectrum, rank_in_noise
+from lindyn.solutions.modes import ModeOfLayers, descent_step, mode_curve, step_at_once
 from lindyn.support.namespaces import arrays
 
 DRAW, PLACES, WIDTH, SATURATION, ARRIVAL, OVERLAP = 1.3, 0.65, 0.24, 0.2, 0.63, 2.3  # C_d, C_x, C_w, C_s, C_a, C_0
@@ -35,8 +37,12 @@ USABLE = (
     0.1  # stated error at the smallest test error, over that of predicting zero, above which a prediction is marked
 )
 STEPPED = 20_000  # of descent that are followed one by one; longer runs of small steps are those of the flow
+_MOST_WORK = 3e8  # steps of modes of cells: some seconds
 _BLOCK = 20_000  # cells evaluated at once: some 100 MB
 _DIVERGED = 1.001  # train error above that of the start, up to rounding
+
+
+StepOf = Callable[[ModeOfLayers, Any, Any], ModeOfLayers]
 
 
 class ValidityWarning(UserWarning):
@@ -116,8 +122,57 @@ def descend(modes: ModeSpectrum, setting: Setting, steps: np.ndarray) -> Descent
             grown, fallen = descent_step(grown, fallen, x, setting.rate, setting.decay)
             left = residue_step(left, tau, setting.rate, setting.decay)
             tau = tau * (1 - setting.rate * setting.decay) ** 2
-        m, high, late = np.split(learned, 3, axis=1)
-        return _motion(modes, m, ((high - m) / (RELATIVE * values), (late - m) / RELATIVE), residue)
+        return _stepped(modes, learned, residue)
+
+
+def descend_cells(
+    modes: ModeSpectrum,
+    threshold: np.ndarray,
+    rate: np.ndarray,
+    start_variance: np.ndarray,
+    steps: np.ndarray,
+    step_of: StepOf = step_at_once,
+) -> Descent:
+    """Return the same for many cells at one step each: `descend`, a record a cell.
+
+    Args:
+        modes: of the target.
+        threshold: τ of each cell, (cells,).
+        rate: flow time of a step.
+        start_variance: n₀.
+        steps: step of each cell.
+        step_of: how a mode makes a step, both layers at once or in turn.
+
+    Examples:
+        >>> modes = SpikedSpectrum(100, [60.0], 1.0).modes
+        >>> cells = descend_cells(modes, np.array([1.0, 2.0]), np.full(2, 1e-2), np.zeros(2), np.array([3, 0]))
+        >>> alone = descend(modes, Setting(1.0, 1e-2, 0.0), np.array([3]))
+        >>> bool(abs(cells.test_error[0] - alone.test_error[0]) < 1e-15), float(cells.learned[1, 0])
+        (True, 0.0)
+    """
+    order = np.argsort(-steps)  # the longest first, so that those still running are the first ones
+    tau, eta, last = threshold[order], rate[order], steps[order].astype(int)
+    ones = np.ones(modes.values.size)
+    x = np.concatenate([ones, ones * (1 + RELATIVE), ones]) * np.tile(modes.values, 3)
+    layer = tau[:, None] * np.concatenate([ones, ones, ones * (1 + RELATIVE)])
+    mode, left = ModeOfLayers(layer, layer.copy(), 0 * layer), np.array(start_variance[order], dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):  # as in `descend`
+        for step in range(int(last.max(initial=0))):
+            on = slice(int(np.searchsorted(-last, -step, side="left")))
+            moved = step_of(ModeOfLayers(*(part[on] for part in mode)), x, eta[on, None])
+            for part, now in zip(mode, moved, strict=True):
+                part[on] = now
+            left[on] = residue_step(left[on], tau[on], eta[on])
+        back = np.argsort(order)
+        return _stepped(modes, mode.learned[back], left[back])
+
+
+def _stepped(modes: ModeSpectrum, learned: np.ndarray, residue: np.ndarray) -> Descent:
+    """Return all of it from the curves at x, at x(1 + ε) and from τ(1 + ε), side by side."""
+    m, high, late = np.split(learned, 3, axis=1)
+    # a mode of 0, without noise, stays there
+    slope = np.divide(high - m, RELATIVE * modes.values, out=np.zeros_like(m), where=modes.values > 0)
+    return _motion(modes, m, (slope, (late - m) / RELATIVE), residue)
 
 
 def residue_step(left: Any, threshold: Any, rate: Any, decay: Any = 0.0) -> Any:
@@ -270,6 +325,46 @@ def cells_error(
         moved = [modes.errors_of(mode_curve(modes.values, tau[:, None], t[:, None]), entries)[1] for t in shifted]
         found[here] = error_estimate(spectrum, w, part, run) + np.abs(moved[1] - moved[0])
     return found.reshape(np.shape(threshold))
+
+
+def stable_rank_of(
+    modes: ModeSpectrum,
+    threshold: np.ndarray,
+    rate: np.ndarray,
+    start_variance: np.ndarray,
+    steps: np.ndarray,
+    step_of: StepOf = step_at_once,
+) -> np.ndarray:
+    """Return ‖A‖_F²/‖A‖_op² of cells after their steps; what is left of the start counts as noise.
+
+    Args:
+        modes: of the target.
+        threshold: τ of each cell, (cells,).
+        rate: flow time of a step.
+        start_variance: n₀.
+        steps: step of each cell.
+        step_of: as in `descend_cells`.
+    """
+    cells = threshold, rate, start_variance, steps
+    run, one = descend_cells(modes, *cells, step_of=step_of), np.ones(1)
+    top = descend_cells(replace(modes, values=modes.top * one, counts=one, projections=one), *cells, step_of=step_of)
+    power = run.learned**2 @ modes.counts
+    return np.asarray(rank_in_noise(power, top.learned[:, 0], run.residue, modes.shape))
+
+
+def steps_matter(share: np.ndarray, steps: np.ndarray, modes: ModeSpectrum) -> np.ndarray:
+    """Return which cells are followed step by step: those above a tenth of the stability bound, below it, in reach.
+
+    Above the bound nothing is predicted; more than some seconds of steps in all are left to the flow and its error.
+
+    Args:
+        share: learning rate over the stability bound.
+        steps: step of each cell.
+        modes: of the target.
+    """
+    chosen = (share > SMALL_STEPS * (1 + 1e-9)) & (share <= 1) & (steps <= STEPPED)
+    within = float(np.sum(steps[chosen])) * modes.values.size <= _MOST_WORK
+    return chosen & within
 
 
 def diverges_at(train_error: np.ndarray) -> int | None:

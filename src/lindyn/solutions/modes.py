@@ -235,6 +235,59 @@ def descent_step(grown: Any, fallen: Any, singular_value: Any, rate: Any, decay:
     return grown * (keep + move) ** 2, fallen * (keep - move) ** 2
 
 
+class ModeOfLayers(NamedTuple):
+    """A mode of two layers by its three products, in its singular vectors: ‖W1v‖², ‖W2ᵀu‖² and m = uᵀW2W1v."""
+
+    first: Any
+    second: Any
+    learned: Any
+
+
+def step_at_once(mode: ModeOfLayers, singular_value: Any, rate: Any) -> ModeOfLayers:
+    """One step of descent on a mode, both layers at once: `descent_step` in three products.
+
+    Args:
+        mode: before the step.
+        singular_value: s of the target.
+        rate: η, flow time of the step.
+
+    References:
+        theory (1.2), (2.2).
+
+    Examples:
+        >>> found = step_at_once(ModeOfLayers(2.0, 2.0, 0.0), 5.0, 0.01)
+        >>> round(found.learned, 9), round(found.first, 9)  # 2ητs, τ(1 + (ηs)²)
+        (0.2, 2.005)
+    """
+    a, b, m = mode
+    move = rate * (singular_value - m)
+    return ModeOfLayers(
+        a + 2 * move * m + move**2 * b, b + 2 * move * m + move**2 * a, m + move * (a + b) + move**2 * m
+    )
+
+
+def step_in_turn(mode: ModeOfLayers, singular_value: Any, rate: Any) -> ModeOfLayers:
+    """The same where the second layer's step uses the first one already updated, as in the published code.
+
+    Args:
+        mode: before the step.
+        singular_value: s of the target.
+        rate: η, flow time of the step.
+
+    References:
+        theory (1.2).
+
+    Examples:
+        >>> round(step_in_turn(ModeOfLayers(2.0, 2.0, 0.0), 5.0, 0.01).learned, 9)  # 2ητs + τ(ηs)³
+        0.20025
+    """
+    a, b, m = mode
+    move = rate * (singular_value - m)
+    across = m + move * b  # of the new first layer with the old second
+    above = a + 2 * move * m + move**2 * b
+    return ModeOfLayers(above, b + 2 * move * across + move**2 * above, across + move * above)
+
+
 class ModeTimes(NamedTuple):
     """Flow times at which each mode crosses τ, reaches half and 0.9 of its singular value (NaN: never).
 
