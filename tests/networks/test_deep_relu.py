@@ -85,6 +85,17 @@ def test_methods_for_products_are_refused(method):
         ld.simulate(net(), TASK, method)
 
 
+def test_what_is_not_known_is_not_answered():
+    assert net() == net().with_slope(SLOPE) != net().with_slope(0.2)
+    with pytest.raises(ld.InvalidArgument, match="be a product of layers for its tangent kernel"):
+        ld.methods.stability_bound(net(), TASK)
+    with pytest.raises(ld.InvalidArgument, match="threshold"):
+        ld.Mixed.matching(net())
+    run = ld.simulate(net(), TASK, ld.Flow(rtol=1e-4), times=[0.0], observables="activity")
+    assert np.isnan(run["activity"]).all()
+    assert "threshold" not in str(run)
+
+
 @pytest.mark.parametrize("name", ["sharpness", "ntk_drift", "kernel_alignment"])
 def test_observables_of_products_are_refused(name):
     with pytest.raises(ld.InvalidArgument, match="tangent kernel"):

@@ -168,6 +168,16 @@ class DeepReLU(Network):
         """Return how the layers act, for a method."""
         return ReLUChain(self.inputs, np.asarray(self.slope, self.dtype))
 
+    def kernel_terms(self) -> Any:
+        """Refuse: the tangent kernel of ReLU units depends on the samples, and is no sum of products of two matrices.
+
+        Raises:
+            InvalidArgument: always; a stability bound asks for it, for instance.
+        """
+        raise checks.InvalidArgument(
+            "system", "be a product of layers for its tangent kernel", "it has ReLU units", "use Flow or GeometricFlow"
+        )
+
     def closed_form(self, task: Any) -> Reason:
         """Return the reason why there is none."""
         del task

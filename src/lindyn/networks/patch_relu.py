@@ -21,7 +21,7 @@ class PatchReLU(Network):
     """Neurons of two classes with a fixed second layer of ±1/m: the network of `lindyn.tasks.SignalNoise`.
 
     Its one layer W holds the neurons in the task's coordinates, and its "matrix" is that layer. So every method moves
-    it: `GradientDescent` by W ← W − η∇C(W), `Flow` by Ẇ = −∇C(W).
+    it: `GradientDescent` by W ← W − η∇C(W), `Flow` by Ẇ = −∇C(W), where it may stop at a kink of a unit and say so.
 
     References:
         works (14.1).

@@ -123,4 +123,4 @@ def activity_of(strength: Any, threshold: Any) -> Float[Any, "..."]:
     """
     xp, (s, tau) = quantities(strength=strength, threshold=threshold)
     total = xp.hypot(s, tau)
-    return xp.where(total > 0, s / xp.where(total > 0, total, 1.0), 0.0)
+    return xp.where(total != 0, s / xp.where(total != 0, total, 1.0), 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
 from typing import Any
 
@@ -13,6 +14,8 @@ def _comparable(value: Any) -> Any:
     if isinstance(value, np.ndarray) or (hasattr(value, "__array__") and hasattr(value, "dtype")):
         array = np.asarray(value)
         return array.shape, array.dtype.str, array.tobytes()
+    if isinstance(value, float) and math.isnan(value):
+        return "not a number"  # NaN is not equal to itself, and an unknown number is the same unknown number
     if isinstance(value, tuple | list):
         return type(value).__name__, tuple(_comparable(item) for item in value)
     if isinstance(value, dict):
