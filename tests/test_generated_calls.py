@@ -18,7 +18,7 @@ from helpers.refusals import SENTENCE
 COUNT, SEED = 420, 20261125
 SECONDS = 30  # a call that takes longer hangs: the slowest right one takes one
 # entrance → how many of its calls are made for one of another, where a call takes a second
-RARE = {"reproduce": 0.05, "write_page": 0.2, "simulate, depth": 0.2, "compute": 0.3}
+RARE = {"critical_threshold": 0.2, "reproduce": 0.05, "write_page": 0.2, "simulate, depth": 0.2, "compute": 0.3}
 # where NaN is said by the documentation: never crossed, diverged, one group only, no steps, not measured
 SAID = (
     "crossing", "[distance]", "steps_to_goal", "[descend]", "small_loss_split.1", ".step", "adam_clock", ".drift",
@@ -163,8 +163,8 @@ FRESH = 8  # new names that may wait for their line in the table
 NOT_CALLED = {
     # results
     "AdamAdvice", "Advice", "Balancedness", "Claim", "ComputeFrontier", "Diagonal", "Entry", "Estimate", "FactorModes",
-    "Finding", "Following", "LeastSquares", "Measure", "ModeTimes", "NeuralCollapse", "PairFailure", "PairReport",
-    "Quadratic", "Reason", "Reproduction", "ScalingExponent", "SmallLossSplit", "Snapshot", "Solution",
+    "Finding", "Following", "GrokkingDelay", "LeastSquares", "Measure", "ModeTimes", "NeuralCollapse", "PairFailure",
+    "PairReport", "Quadratic", "Reason", "Reproduction", "ScalingExponent", "SmallLossSplit", "Snapshot", "Solution",
     "SpectrumEstimate", "StartReport", "State", "TargetModes",
     # to be extended, the parts of engines, and plain arithmetic on numbers that its callers have checked
     "ClosedForm", "Dynamics", "Engine", "LayerUpdate", "MatrixView", "Method", "Network", "PatchReLU", "Problem",

@@ -56,7 +56,12 @@ def things():
         tracker.step()
     portrait = ld.diagrams.PortraitSettings(richness=[0.1, 1.0], learning_rates=[1e-3, 1e-2], steps=5)
     factors = {"learning_rate": 0.1, "steps": 4}
+    half = np.arange(16).reshape(4, 4) % 3 > 0
+    law, last = ld.PowerLaw(1.5, 0.5, 9), {"times": [1.0, 9.0], "observables": "loss"}
+    decades = [ld.simulate(ld.Lazy(tau), law, **last) for tau in (1.0, 2.0)]
     return SimpleNamespace(
+        half_seen=ld.Completion(np.ones((4, 4)), half, held_out=~half),
+        frontier=ld.simulation.compute_frontier(decades, [1, 2]),
         task=task, net=net, deep=deep, run=run, other=other, grid=grid, settings=settings,
         diagram=ld.phase_diagram(settings), portrait_settings=portrait, portrait=ld.phase_diagram(portrait),
         spiked=ld.SpikedMatrix(12, singular_values=[30.0, 20.0], key=0).target,
@@ -205,6 +210,13 @@ def entrances():
         "mode_times": (mode_times, {"singular_values": [2.0, 1.0], "threshold": 0.5}),
         "mode_amplification": (
             ld.solutions.mode_amplification, {"singular_value": 1.0, "threshold": 0.5, "start": 0.1}
+        ),
+        "grokking_delay": (
+            ld.prediction.grokking_delay,
+            {"threshold": 3.0, "weight_decay": 0.1, "critical": 0.5, "signal": 1.0, "learning_rate": 0.1},
+        ),
+        "critical_threshold": (
+            ld.prediction.critical_threshold, {"task": t.half_seen, "weight_decay": 0.3, "level": 0.2}
         ),
         "time_below": (
             ld.prediction.time_below, {"times": [0.0, 1.0, 2.0], "error": [1.0, 0.1, 0.01], "level": 0.05}
@@ -410,6 +422,7 @@ def entrances():
             {"steps": line, "predicted": np.ones((len(line), 2)), "measured": np.ones((len(line), 2)), "title": "t",
              "verdict": "v"},
         ),
+        "plots.loss_frontier": (ld.plots.loss_frontier, {"frontier": t.frontier, "label": "best", "color": "C1"}),
         "plots.save_figure": (ld.plots.save_figure, {"figure": t.run.plot().figure, "path": "figure.png"}),
         "plots.richness_portrait": (ld.plots.richness_portrait, {"diagram": t.portrait, "source": None, "ax": None}),
         # further tasks, curves and counts

@@ -109,6 +109,9 @@ def test_regime_and_advise_print_the_delay():
             "hide part of the truth",
         ),
         (lambda: critical_threshold(completion(seen=0.2), 0.2), "task", "generalises at this weight decay"),
+        (lambda: critical_threshold(completion(), 2.0), "weight_decay", "be at most 0."),
+        (lambda: critical_threshold(completion(), 1e-9), "weight_decay", "be at least 8.7"),
+        (lambda: critical_threshold(np.eye(2), 0.1), "task", "be a task"),
         (lambda: ld.advise(100, rank=2, critical_threshold=0.1), "critical_threshold", "come with a weight_decay"),
         (
             lambda: ld.advise(64, width=4, optimizer="adamw", learning_rate=1e-4, weight_decay=0.1),

@@ -48,13 +48,9 @@ class PowerLaw(DiagonalRegression):
     source: float
 
     def __init__(self, capacity: float, source: float, modes: int = 1000, *, bins: int = 60):
-        self.capacity = checks.number(
-            "capacity",
-            capacity,
-            above=1,
-            at_most=_STEEPEST,
-            remedy="the sum of the variances would grow with the number of modes",
-        )
+        endless = "the sum of the variances would grow with the number of modes"
+        checks.number("capacity", capacity, above=1, remedy=endless)
+        self.capacity = checks.number("capacity", capacity, at_most=_STEEPEST)
         self.source = checks.number("source", source, above=0, at_most=_STEEPEST)
         count = checks.integer("modes", modes, at_least=1, at_most=10**18)
         places, energies, counts = _merged(count, self.capacity * self.source, checks.integer("bins", bins, at_least=1))
