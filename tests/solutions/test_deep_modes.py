@@ -9,8 +9,9 @@ from scipy.integrate import solve_ivp
 
 import lindyn as ld
 from lindyn.solutions import deep_balanced_time, deep_mode_curve, deep_mode_time, deep_threshold
-from lindyn.solutions.deep_modes import ACCURACY
+from lindyn.solutions.deep_modes import ACCURACY, equal_layers
 from lindyn.solutions.scalar_nets import follow_modes, level_grid, sufficient_words
+from lindyn.solutions.thresholds import start_variance
 from lindyn.solutions.words import Words, scalar_layers
 
 
@@ -153,3 +154,11 @@ def test_threshold_of_layers():
 def test_refusals(arguments, sentence):
     with pytest.raises(ld.InvalidArgument, match=sentence):
         deep_mode_curve(*arguments)
+
+
+@pytest.mark.parametrize("depth", [2, 3, 5])
+def test_scales_of_equal_layers_are_those_of_any_layers(depth):
+    variance, width = 3e-4, 700
+    tau, start = equal_layers(variance, width, depth)
+    assert tau == pytest.approx(deep_threshold([variance] * depth, [width] * (depth - 1)), rel=1e-12)
+    assert start == pytest.approx(start_variance([variance] * depth, [width] * (depth - 1)), rel=1e-12)

@@ -4,6 +4,7 @@ const X0 = 52, X1 = 446, Y0 = 230, Y1 = 12, WIDE = 460, HIGH = 266;
 const esc = t => String(t).replace(/[&<>"]/g, c => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[c]);
 const show = x => !Number.isFinite(x) ? "none" : Math.abs(x) >= 1e5 || (x !== 0 && Math.abs(x) < 1e-3) ? Number(x.toPrecision(3)).toExponential() : String(Number(x.toPrecision(4)));
 const LOGARITHMS = 7; // most ticks on a logarithmic axis
+const FAR = 1e-6; // what lies below a logarithmic axis is drawn this far below it at most, and cut off
 
 function ticks(low, high, log) {
   const out = [];
@@ -18,7 +19,7 @@ function ticks(low, high, log) {
 function scaleOf(low, high, a, b, log) {
   const f = log ? Math.log10 : v => v, l = f(low), h = f(high) === l ? l + 1 : f(high);
   return {
-    to: v => a + (f(Math.max(v, log ? low : -Infinity)) - l) / (h - l) * (b - a),
+    to: v => a + (f(Math.max(v, log ? low * FAR : -Infinity)) - l) / (h - l) * (b - a),
     from: p => { const v = l + (p - a) / (b - a) * (h - l); return log ? 10 ** v : v; },
     ticks: ticks(low, log ? high : low + (h - l), log),
   };
@@ -59,24 +60,25 @@ function drawErrors(v, x, xl) {
   const { xs, curves, law: l } = v, train = curves.rows.map(r => r[0]), test = curves.rows.map(r => r[1]), all = [...train, ...test].filter(e => e > 0 && e < Infinity);
   const top = Math.max(...all), bottom = Math.max(Math.min(...all), top * 1e-6) * 0.8, y = scaleOf(bottom, top * 1.2, Y0, Y1, true);
   const finite = e => Math.min(Number.isFinite(e) ? e : top * 1.2, top * 1.2);
-  let h = frame(x, y, xl, "error per entry");
+  let h = frame(x, y, xl, "error per entry") + '<g clip-path="url(#inside)">';
   if (curves.rows.some(r => r[4] > 0)) {
     const up = points(xs, curves.rows.map(r => finite(r[1] + r[4])), x, y), down = points(xs, curves.rows.map(r => Math.max(finite(r[1]) - finite(r[4]), bottom)), x, y);
     h += `<polygon fill="var(--test)" fill-opacity=".16" points="${up} ${down.split(" ").reverse().join(" ")}"/>`;
   }
   h += line(xs, train.map(finite), x, y, "var(--train)") + line(xs, test.map(finite), x, y, "var(--test)");
+  if (exact) for (const name of ["train", "test"]) h += line(exact.step.map(n => state.axis === "steps" ? n : n * l.eta), exact[name], x, y, "#000", 'stroke-dasharray="2 3"');
+  h += "</g>";
   const low = curves.low, bx = x.to(Math.max(state.axis === "steps" ? low.steps : low.steps * l.eta, xs[0])), by = y.to(low.test), right = bx > X1 - 130;
   h += `<circle cx="${bx.toFixed(1)}" cy="${by.toFixed(1)}" r="5" fill="none" stroke="var(--test)" stroke-width="2"/>`;
   h += note(right ? bx - 9 : bx + 9, by > Y0 - 22 ? by - 9 : by + 16, `best ${show(low.test)} at step ${show(low.steps)}`, right ? "end" : "start", 'class="halo"');
-  if (exact) for (const name of ["train", "test"]) h += line(exact.step.map(n => state.axis === "steps" ? n : n * l.eta), exact[name], x, y, "#000", 'stroke-dasharray="2 3"');
   $("err").innerHTML = h;
 }
 function drawRank(v, x, xl) {
   const { xs, curves } = v, stable = curves.rows.map(r => r[2]), active = curves.rows.map(r => r[3]), most = Math.max(...active);
-  const top = Math.max(2 * state.rank, ...stable.map(r => Math.min(r, 4 * state.rank))) * 1.05, y = scaleOf(0, top, Y0, Y1, false), cap = r => Math.min(r, top);
+  const top = Math.max(2 * state.rank, ...stable.map(r => Math.min(r, 4 * state.rank))) * 1.05, y = scaleOf(0, top, Y0, Y1, false);
   let h = frame(x, y, xl, "number of modes");
   h += `<path d="M${X0} ${y.to(state.rank).toFixed(1)}H${X1}" stroke="#8c959f" stroke-dasharray="2 3"/>`;
-  h += line(xs, stable.map(cap), x, y, "#6f42c1") + line(xs, active.map(cap), x, y, "var(--active)");
+  h += `<g clip-path="url(#inside)">${line(xs, stable, x, y, "#6f42c1")}${line(xs, active, x, y, "var(--active)")}</g>`;
   h += note(X1, y.to(state.rank) - 4, "rank of the signal", "end", 'class="soft halo"');
   if (most > top) h += note(X1, Y1 + 14, `up to ${show(Math.round(most))} active modes: ` + (v.spec.decay > 0 ? "τ decays below the noise" : "noise is learned"), "end", 'class="soft halo"');
   $("rank").innerHTML = h;

@@ -112,6 +112,9 @@ def adapter_mode(singular_value: Any, threshold: Any, overlap: Any, time: Any) -
         overlap: squared overlap of v with the rows of W1, in (0, 1]; w/d_in of a random one.
         time: flow time t ≥ 0.
 
+    Returns:
+        The parts of A along v and along v⊥, the direction beside it, of the broadcast shape.
+
     References:
         theory (3.4), (2.7).
 
