@@ -1,8 +1,6 @@
 """The house stands: rooms on floors, imports that go down only, no circle, no name that hides another."""
 
 import ast
-import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -69,25 +67,3 @@ def test_no_module_hides_a_public_name_and_no_two_files_share_one():
     rooms = {p.stem for p in SOURCE.iterdir()}
     public = set(ld.__all__) - rooms - {"laws", "starts", "observables"}  # these three are modules of a room
     assert not public & ({*names} | rooms)
-
-
-def test_a_run_goes_down_and_back_once_as_contributing_says():
-    text = (SOURCE.parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    drawn = re.findall(r"^.+ (\w+/\w+\.py) +(\w+)$", text, flags=re.MULTILINE)
-    assert len(drawn) == 11
-    task, net = ld.SpikedMatrix(dim=3, rank=1, key=0), ld.TwoLayer.gaussian(3, 100, 0.01, key=1)
-    called = []
-
-    def note(frame, event, _):
-        if event == "call":
-            place = Path(frame.f_code.co_filename).parts[-2:], frame.f_code.co_name
-            called.append(("/".join(place[0]), place[1]))
-
-    sys.setprofile(note)
-    try:
-        ld.simulate(net, task, ld.GradientDescent(steps=2, learning_rate=0.01), save_every=2, observables="train_error")
-    finally:
-        sys.setprofile(None)
-    met = [call for call in dict.fromkeys(called) if call in drawn]
-    assert met == drawn
-    assert all(called.count(call) == 1 for call in drawn if call[1] not in ("advance", "run"))  # once a record

@@ -1,5 +1,9 @@
 """The one verb: what `auto` chooses and says, which combinations meet, and what is recorded when."""
 
+import re
+import sys
+from pathlib import Path
+
 import numpy as np
 import optax
 import pytest
@@ -102,3 +106,26 @@ def test_the_closed_form_of_a_network_knows_no_layers():
     assert run["ntk_drift"][1] > 0
     with pytest.raises(ld.InvalidArgument, match="`observables` must not ask for 'balancedness'"):
         ld.simulate(EXACT_NET, TASK, ld.ClosedForm(), times=[0.0, 0.7], observables=["balancedness"])
+
+
+@pytest.mark.slow
+def test_a_run_goes_down_and_back_once_as_contributing_says():
+    text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    drawn = re.findall(r"^.+ (\w+/\w+\.py) +(\w+)$", text, flags=re.MULTILINE)
+    assert len(drawn) == 11
+    task, net = ld.SpikedMatrix(dim=3, rank=1, key=0), ld.TwoLayer.gaussian(3, 100, 0.01, key=1)
+    called = []
+
+    def note(frame, event, _):
+        if event == "call":
+            place = Path(frame.f_code.co_filename).parts[-2:], frame.f_code.co_name
+            called.append(("/".join(place[0]), place[1]))
+
+    sys.setprofile(note)
+    try:
+        ld.simulate(net, task, ld.GradientDescent(steps=2, learning_rate=0.01), save_every=2, observables="train_error")
+    finally:
+        sys.setprofile(None)
+    met = [call for call in dict.fromkeys(called) if call in drawn]
+    assert met == drawn
+    assert all(called.count(call) == 1 for call in drawn if call[1] not in ("advance", "run"))  # once a record
