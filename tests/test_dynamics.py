@@ -108,8 +108,8 @@ def test_rotations_of_the_problem_rotate_the_closed_form(seed, threshold):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("threshold", [0.02, 5.0])
-def test_rotations_of_the_problem_rotate_the_flow(threshold):
+def test_rotations_of_the_problem_rotate_the_flow():
+    threshold = 0.3
     rng = np.random.default_rng(6)
     left, right = orthogonal(3, rng), orthogonal(4, rng)
     target, start = rng.standard_normal((2, *SHAPE))
