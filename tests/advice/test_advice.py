@@ -10,6 +10,7 @@ import pytest
 import lindyn as ld
 from helpers.commands import as_json, lindyn
 from lindyn.advice import narrow_pairs as narrow
+from lindyn.advice.heavy_ball import heavy_ball
 from lindyn.advice.narrow_pairs import narrow_curves
 from lindyn.advice.theory import best_step, rate_at
 from lindyn.diagrams import figure2, phase_diagram
@@ -56,14 +57,32 @@ def test_the_recommended_point_is_within_a_tenth_of_the_best_of_the_whole_diagra
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("settings", "tolerance"), [({"momentum": 0.8}, 0.5), ({"steps": 40}, 0.2)], ids=str)
-def test_momentum_and_a_tight_budget_are_met_by_exact_descent(settings, tolerance):
-    """Under momentum six draws end at 0.063 to 0.075 where 0.051 is stated: it takes longer to set in than counted."""
+@pytest.mark.parametrize("settings", [{"momentum": 0.8}, {"momentum": 0.5}, {"steps": 40}], ids=str)
+def test_momentum_and_a_tight_budget_are_met_by_exact_descent(settings):
+    """One draw, as in the test above; within a tight budget the curve still falls steeply where it ends."""
     advice = ld.advise(200, rank=5, noise=1.0, **settings)
-    momentum = settings.get("momentum", 0.0)
-    lag = math.ceil(momentum / (1 - momentum))  # momentum's rate is reached after so many steps
-    run = exact(advice.variance, advice.width, advice.learning_rate, advice.steps + lag, momentum=momentum)
-    assert run[-1] == pytest.approx(advice.test_error, rel=tolerance)
+    run = exact(
+        advice.variance, advice.width, advice.learning_rate, advice.steps, momentum=settings.get("momentum", 0.0)
+    )
+    assert run[-1] == pytest.approx(advice.test_error, rel=0.2 if "steps" in settings else 0.1)
+
+
+def test_modes_under_momentum_are_those_of_matrices_from_an_orthogonal_start():
+    """Against heavy-ball steps of the two layers themselves, in NumPy; lag of the clock included."""
+    rng, eta, beta, tau = np.random.default_rng(0), 0.02, 0.8, 0.3
+    target = rng.standard_normal((4, 4))
+    frame = np.linalg.qr(rng.standard_normal((8, 8)))[0] * np.sqrt(tau)
+    w1, w2 = frame[:, :4], frame[:, 4:].T
+    p1, p2 = np.zeros_like(w1), np.zeros_like(w2)
+    steps = np.arange(61.0)
+    found = heavy_ball(np.linalg.svd(target, compute_uv=False), tau, eta / (1 - beta), beta, steps)
+    for step in range(61):
+        np.testing.assert_allclose(
+            np.linalg.svd(w2 @ w1, compute_uv=False), np.sort(np.abs(found[step]))[::-1], atol=1e-10
+        )
+        gradient = w2 @ w1 - target
+        p1, p2 = beta * p1 + w2.T @ gradient, beta * p2 + gradient @ w1.T
+        w1, w2 = w1 - eta * p1, w2 - eta * p2
 
 
 def test_the_recommendation_is_the_cheapest_within_one_percent(advice):
@@ -106,13 +125,13 @@ def test_conditions_bind_where_they_should(advice):
     assert fast.learning_rate == pytest.approx(0.006)
 
 
-def test_curvature_and_momentum_change_the_learning_rate_alone(advice):
+def test_curvature_changes_the_learning_rate_alone_and_momentum_takes_longer_to_set_in(advice):
     mean_square = ld.advise(200, rank=5, noise=1.0, curvature=2 / 200**2)
     assert mean_square.learning_rate == pytest.approx(advice.learning_rate * 200**2 / 2)
-    heavy = ld.advise(200, rank=5, noise=1.0, momentum=0.9)
-    assert heavy.learning_rate == pytest.approx(0.1 * advice.learning_rate)
-    for other in (mean_square, heavy):
-        assert (other.steps, other.threshold) == (advice.steps, advice.threshold)
+    assert (mean_square.steps, mean_square.threshold) == (advice.steps, advice.threshold)
+    heavy = ld.advise(200, rank=5, noise=1.0, momentum=0.9)  # a tenth of the bound in the clock η/(1 − β), and later
+    assert heavy.learning_rate == pytest.approx(0.1 * advice.learning_rate, rel=0.05)
+    assert heavy.steps > 1.5 * advice.steps
 
 
 def test_a_measured_matrix_and_its_gradient_give_the_same_advice():

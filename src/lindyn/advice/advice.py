@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lindyn.advice.adam_advice import AdamAdvice, adam_advice, is_adam
+from lindyn.advice.heavy_ball import SMALL_LAG
 from lindyn.advice.limits import assumptions_of, constraints_of
 from lindyn.advice.recommendation import Advice, DecayAdvice, Depth, ModeAdvice
 from lindyn.advice.theory import (
@@ -128,7 +129,7 @@ def advise(
     budget = checks.integer("steps", steps, at_least=1)
     spectrum, noise_is, notes = _spectrum(shape, rank, singular_values, target, gradient, noise, scale, kappa)
     w = None if width is None else checks.integer("width", width, at_least=1, at_most=int(WIDEST))
-    theory = theory_of(spectrum, w)
+    theory = theory_of(spectrum, w, mu)
     if not spectrum.signal.any():
         raise _hidden(target, gradient, f"no singular value stands out of the bulk, which ends at {spectrum.edge:.4g}")
     unit = kappa / (1 - mu)  # flow time of a step of learning rate 1
@@ -282,6 +283,9 @@ def _recommended(plan: _Plan, notes: list[str]) -> Advice:
     rate, bound = best.rate / plan.unit, (1 + mu) * theory.stability_bound(tau) / kappa
     if best.test_error > 0.9 * theory.signal_entry:
         notes = [*notes, f"the best error is {best.test_error / theory.signal_entry:.0%} of that of predicting zero"]
+    if variance is None and theory.delay(best) > SMALL_LAG:
+        late = f"momentum {mu:g} makes this pair up to {theory.delay(best):.0%} slower than its steps here say"
+        notes = [*notes, f"{late}: the stated range knows it, the curve does not"]
     lag = 0.5 * best.rate * math.hypot(float(theory.modes[0]), tau)
     return Advice(
         shape=spectrum.shape,
@@ -321,7 +325,7 @@ def _phase(theory: AbstractTheory, tau: float) -> str:
 
 def _modes(theory: AbstractTheory, best: Point) -> tuple[ModeAdvice, ...]:
     spectrum, times = theory.spectrum, theory.mode_times(best.threshold)
-    steps = [t / best.rate for t in times]
+    steps = [t / best.rate * (1 + theory.delay(best)) for t in times]
     out = []
     for k, (s, x, overlap) in enumerate(zip(spectrum.signal, spectrum.outliers, spectrum.overlaps, strict=True)):
         at = [None if overlap == 0 or math.isnan(t[k]) else float(t[k]) for t in steps]

@@ -47,7 +47,10 @@ def assumptions_of(theory: AbstractTheory, mu: float, kappa: float, lag: float, 
         theory.basis,
     ]
     if mu:
-        out.append(f"momentum {mu:g} acts as the rate η/(1 − μ), after a delay of about {mu / (1 - mu):.0f} steps")
+        out.append(
+            f"momentum {mu:g} acts as the rate η/(1 − μ) where steps are small, and holds up a mode that grows by x a "
+            f"step by {mu / (1 - mu):.2g}x of its time"
+        )
     out.append("no weight decay, dropout, mini-batch noise or adaptive step; full precision of the weights")
     out.append(f"{NEAR:.0%} of test error is given up where that saves steps")
     return tuple(out)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 
+from lindyn.advice.heavy_ball import MOST_STEPS, SMALL_LAG, heavy_ball, lag_of
 from lindyn.advice.narrow_pairs import narrow_curves
 from lindyn.advice.recipes import WIDE_ERROR, narrow_starts, wide_starts
 from lindyn.advice.recommendation import Constraint, Start
 from lindyn.prediction.large_d import stability_bound_of
-from lindyn.prediction.spectra import SpikedSpectrum
+from lindyn.prediction.spectra import SpikedSpectrum, rank_in_noise, start_residue
 from lindyn.prediction.validity import cells_error
 from lindyn.solutions.modes import ModeTimes, mode_time, mode_times
 
@@ -51,6 +52,7 @@ class AbstractTheory(ABC):
     """Predictions for one spectrum, as a function of the threshold."""
 
     spectrum: SpikedSpectrum
+    momentum: float = field(default=0.0, kw_only=True)
 
     @property
     def modes(self) -> np.ndarray:
@@ -104,6 +106,15 @@ class AbstractTheory(ABC):
     @abstractmethod
     def curves(self, threshold: float, times: np.ndarray) -> Curves:
         """Return the predicted curves."""
+
+    def curves_at(self, threshold: float, rate: float, steps: np.ndarray) -> Curves:
+        """Return the predicted curves at steps, each a flow time `rate` long."""
+        return self.curves(threshold, rate * steps)
+
+    def delay(self, point: Point) -> float:
+        """Return the share of its time by which momentum holds the slowest mode up, as against the clock η/(1 − β)."""
+        decay = math.hypot(float(self.modes[-1]), point.threshold)
+        return lag_of(point.rate, decay, self.momentum) - lag_of(point.rate, decay, 0.0)
 
     @abstractmethod
     def mode_times(self, threshold: float) -> ModeTimes:
@@ -181,6 +192,21 @@ class WideTheory(AbstractTheory):
         shows = self.spectrum.overlaps > 0
         return Curves(found["test_error"], found["stable_rank"], found["signal_modes"][:, shows])
 
+    def curves_at(self, threshold: float, rate: float, steps: np.ndarray) -> Curves:
+        """Return those of the flow, or of the steps themselves where momentum lags behind its clock."""
+        modes = self.spectrum.modes
+        lag = lag_of(rate, math.hypot(modes.top, threshold), self.momentum)
+        if not self.momentum or lag < SMALL_LAG or steps[-1] > MOST_STEPS:
+            return super().curves_at(threshold, rate, steps)
+        shown = self.spectrum.outliers[self.spectrum.overlaps > 0]
+        places = np.concatenate([modes.values, shown, [modes.top]])
+        found = heavy_ball(places, threshold, rate, self.momentum, steps)
+        bulk, signal, top = np.split(found, [modes.values.size, places.size - 1], axis=1)
+        residue = start_residue(self.start_variance(threshold), threshold, rate * steps)
+        entries = float(modes.shape[0]) * modes.shape[1]
+        _, test, power = modes.errors_of(bulk, entries)
+        return Curves(test + residue, rank_in_noise(power, top[:, 0], residue, modes.shape), signal)
+
     def mode_times(self, threshold: float) -> ModeTimes:
         """Return the inverse of the mode curve."""
         return mode_times(self.modes, threshold)
@@ -189,7 +215,8 @@ class WideTheory(AbstractTheory):
         """Return the test error less and plus its stated error."""
         share = point.rate / self.stability_bound(point.threshold)
         start, width = self.start_variance(point.threshold), self.width_at(point.threshold)
-        cell = (point.threshold, point.rate, point.step, start, width, share)
+        reached = point.step / (1 + self.delay(point))  # step of the flow
+        cell = (point.threshold, point.rate, reached, start, width, share)
         tau, rate, steps, n0, w, part = (np.array([float(v)]) for v in cell)
         error = float(cells_error(self.spectrum, tau, rate, steps, n0, w, part)[0])
         return max(0.0, point.test_error - error), point.test_error + error
@@ -213,9 +240,9 @@ class NarrowTheory(AbstractTheory):
         return "one factor starts at zero, the other random, w ≪ d (2.7); numbers are means over starts, (3.4)"
 
     @classmethod
-    def searched(cls, spectrum: SpikedSpectrum, width: int) -> NarrowTheory:
+    def searched(cls, spectrum: SpikedSpectrum, width: int, momentum: float) -> NarrowTheory:
         """Return the theory with as many starts as a search can afford: where it is narrow, starts differ."""
-        return cls(spectrum, width, draws=4 * max(1, 6 // width) if width <= 32 else 1)
+        return cls(spectrum, width, draws=4 * max(1, 6 // width) if width <= 32 else 1, momentum=momentum)
 
     def refined(self) -> NarrowTheory:
         """Return the theory over enough starts: at a width of 2 one of them in ten ends a third above the mean."""
@@ -268,17 +295,22 @@ class NarrowTheory(AbstractTheory):
         """Return the quantiles 10 and 90 % over starts, widened by twice the error of the noise's draw."""
         time = np.array([point.rate * point.step])
         found = narrow_curves(self.spectrum, self.width, point.threshold, time, draws=self.refined().draws)
+        if self.momentum:  # what starts have reached that momentum holds up
+            early = narrow_curves(
+                self.spectrum, self.width, point.threshold, time / (1 + self.delay(point)), draws=self.refined().draws
+            )
+            found = found._replace(low=np.minimum(found.low, early.low), high=np.maximum(found.high, early.high))
         # the draw of the noise, as of a wide pair
         cell = (np.array([float(v)]) for v in (point.threshold, point.rate, point.step, 0.0, math.inf, 0.0))
         error = 2 * float(cells_error(self.spectrum, *cell)[0])  # of an expected deviation: nine in ten
         return max(0.0, float(found.low[0]) - error), float(found.high[0]) + error
 
 
-def theory_of(spectrum: SpikedSpectrum, width: int | None) -> AbstractTheory:
+def theory_of(spectrum: SpikedSpectrum, width: int | None, momentum: float = 0.0) -> AbstractTheory:
     """Return the theory of a pair of a given width, or of one that is yet to be chosen wide enough."""
     if width is not None and width < min(spectrum.shape):
-        return NarrowTheory.searched(spectrum, width)
-    return WideTheory(spectrum, width)
+        return NarrowTheory.searched(spectrum, width, momentum)
+    return WideTheory(spectrum, width, momentum=momentum)
 
 
 def _passing(times: np.ndarray, learned: np.ndarray, level: np.ndarray, modes: np.ndarray) -> np.ndarray:
@@ -317,7 +349,8 @@ def rate_at(theory: AbstractTheory, threshold: float, rate: float | None) -> flo
 
 def last_step(theory: AbstractTheory, threshold: float, rate: float) -> int:
     """Return the step beyond which nothing but noise is learned."""
-    return max(1, math.ceil(min(theory.horizon(threshold) / rate, _MOST_STEPS)))
+    late = 1 + lag_of(rate, math.hypot(float(theory.modes[0]), threshold), theory.momentum)
+    return max(1, math.ceil(min(late * theory.horizon(threshold) / rate, _MOST_STEPS)))
 
 
 def highest_stable_rate(theory: AbstractTheory) -> float:
@@ -330,12 +363,12 @@ def best_step(theory: AbstractTheory, threshold: float, rate: float, budget: int
     last = last_step(theory, threshold, rate)
     last = last if budget is None else min(last, budget)
     steps = np.unique(np.linspace(0, last, theory.resolution[1]).round())
-    found = theory.curves(threshold, rate * steps)
+    found = theory.curves_at(threshold, rate, steps)
     k = int(np.argmin(found.test_error))
     if refine:
         low, high = steps[max(k - 1, 0)], steps[min(k + 1, steps.size - 1)]
         steps = np.union1d(steps, np.linspace(low, high, theory.resolution[1]).round())
-        found = theory.curves(threshold, rate * steps)
+        found = theory.curves_at(threshold, rate, steps)
         k = int(np.argmin(found.test_error))
     return Point(
         threshold,
