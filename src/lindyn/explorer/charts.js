@@ -80,7 +80,7 @@ function drawRank(v, x, xl) {
   h += `<path d="M${X0} ${y.to(state.rank).toFixed(1)}H${X1}" stroke="#8c959f" stroke-dasharray="2 3"/>`;
   h += `<g clip-path="url(#inside)">${line(xs, stable, x, y, "#6f42c1")}${line(xs, active, x, y, "var(--active)")}</g>`;
   h += note(X1, y.to(state.rank) - 4, "rank of the signal", "end", 'class="soft halo"');
-  if (most > top) h += note(X1, Y1 + 14, `up to ${show(Math.round(most))} active modes: ` + (v.spec.decay > 0 ? "τ decays below the noise" : "noise is learned"), "end", 'class="soft halo"');
+  if (most > top) h += note(X1, Y1 + 14, `up to ${show(Math.round(most))} modes above τ` + (v.spec.decay > 0 ? ", which decays" : ", noise among them"), "end", 'class="soft halo"');
   $("rank").innerHTML = h;
 }
 
