@@ -76,6 +76,13 @@ def test_help_loads_no_numpy_either():
     assert "numpy" not in run_python(code + "print(*sys.modules)")
 
 
+def test_regime_loads_little_beside_numpy_and_its_command_line():
+    code = f"import sys\nsys.argv = {['lindyn', *COMMANDS[4]]!r}\nfrom lindyn.cli import main\ntry: main()\n"
+    loaded = run_python(code + "except SystemExit: pass\nprint(*sys.modules)")
+    assert "lindyn.prediction.regimes" in loaded
+    assert not {*HEAVY, "jaxtyping", "numpy.ma", "unittest.mock"} & {*loaded}
+
+
 @pytest.mark.slow
 def test_a_run_in_double_precision_flips_no_global_flag_and_loads_no_extras():
     seen = run_python(

@@ -7,10 +7,9 @@ error curves follow without a matrix, at any depth of the table.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
 from lindyn.networks.deep_laws import (
     DeepParametrization,
@@ -25,6 +24,9 @@ from lindyn.prediction.spectra import ModeSpectrum, rank_in_noise
 from lindyn.solutions.deep_modes import deep_mode_curve
 from lindyn.support import checks
 from lindyn.support.namespaces import arrays
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 _NAMED = {
     "PyTorch default": deep_pytorch_default,

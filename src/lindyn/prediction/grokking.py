@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float
 
 from lindyn.solutions.modes import mode_time
 from lindyn.support import checks
 
 if TYPE_CHECKING:
+    from jaxtyping import Float
+
     from lindyn.tasks.task import Task
 
 # the start of the measuring run, over the largest singular value to be learned, and where it gives up

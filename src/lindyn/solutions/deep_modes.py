@@ -20,16 +20,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
 from lindyn.solutions.modes import mode_curve, mode_time
 from lindyn.support import checks
 from lindyn.support.bounds import DEEPEST_NETWORK, SQUARED
 from lindyn.support.namespaces import arrays, by_numpy, demand, or_nan, quantities, reachable, within
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 DEEPEST = 6
 # largest error of m/s for s/τ ≤ 100 and for s/τ ≤ 10⁶, where an escape takes 10⁻³ … 10⁻⁴ of the time before it
@@ -47,6 +48,8 @@ class _Table(NamedTuple):
 
 @lru_cache
 def _table(depth: int) -> _Table:
+    from importlib.resources import files  # loads more than the rest of this file
+
     with files("lindyn.solutions").joinpath("deep_modes.npz").open("rb") as file, np.load(file) as stored:
         return _Table(stored[f"depth_{depth}"], stored["log_ratios"], np.log(stored["levels"]))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,9 +74,14 @@ def array(
     return out
 
 
+def _is_masked(value: Any) -> bool:
+    """Whether masked arrays are in use at all, and this is one: to load `numpy.ma` costs as much as half of NumPy."""
+    return "numpy.ma" in sys.modules and np.ma.isMaskedArray(value)
+
+
 def numbers(name: str, value: Any) -> np.ndarray:
     """Return `value` as an array of booleans, integers or real floats, or refuse it by what it holds."""
-    if np.ma.isMaskedArray(value):
+    if _is_masked(value):
         hidden = int(np.ma.count_masked(value))
         if hidden:
             raise InvalidArgument(
@@ -150,7 +156,7 @@ def number(
 ) -> float:
     """Return `value` as a finite float within bounds; text, booleans, masked values and arrays are refused."""
     try:
-        if isinstance(value, bool | np.bool_ | str | bytes) or np.ma.isMaskedArray(value) or np.ndim(value) > 0:
+        if isinstance(value, bool | np.bool_ | str | bytes) or _is_masked(value) or np.ndim(value) > 0:
             raise TypeError("not a single number")
         out = float(value)
     except (TypeError, ValueError, OverflowError) as error:
