@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lindyn.methods import GradientDescent
+    from lindyn.networks import DeepLinear
+    from lindyn.networks.deep_laws import DeepParametrization
     from lindyn.networks.network import Network
     from lindyn.simulation.trajectory import Trajectory
     from lindyn.tasks import SpikedMatrix
@@ -90,7 +92,7 @@ def simulate(
     The task is drawn (--dim, --rank) or read (--target, whose rank and noise are then estimated). The network is given
     by the variance σ² of its weights and its width w.
     """
-    from lindyn.networks import DeepLinear, TwoLayer
+    from lindyn.networks import TwoLayer
     from lindyn.support import checks
 
     typed = o.given(ctx)
@@ -113,7 +115,9 @@ def simulate(
     if deep.depth == 2:
         net = TwoLayer.parametrized(task.shape, law, key, dtype=precision)
     else:
-        net = DeepLinear.parametrized(task.shape, deep, key, dtype=precision)
+        net = _deep_network(
+            deep, task, key, o.rate_of(learning_rate), steps / (1 - momentum) if momentum < 1 else steps
+        )
     run, laid_over = _run(
         net, task, dynamics, method, formula, save_every, recorded,
         learning_rate=o.rate_of(learning_rate), steps=steps, order=order, momentum=momentum, weight_decay=weight_decay,
@@ -202,6 +206,21 @@ def _signal_modes(task: SpikedMatrix, known: dict[str, Any], rank: int | None) -
     if rank is None:  # of rank as rounding allows
         rank = numerical_rank(values, task.shape)
     return values[: max(rank, 1)], rank
+
+
+def _deep_network(law: DeepParametrization, task: SpikedMatrix, key: int, rate: Any, steps: float) -> DeepLinear:
+    """Draw a network that is held on as many generations of directions as the planned run needs."""
+    import numpy as np
+
+    from lindyn.methods import published_learning_rate
+    from lindyn.networks import DeepLinear
+
+    if isinstance(rate, str):  # a network of few directions has the same threshold and clock
+        few = DeepLinear.parametrized(task.shape, law, key, generations=0, tolerance=np.inf)
+        rate = published_learning_rate(few, task, rate)[0]
+    top = float(np.linalg.norm(task.minimiser(), 2))
+    longest = (top, rate * law.clock * max(steps, 1)) if top > 0 else None
+    return DeepLinear.parametrized(task.shape, law, key, longest=longest, dtype=task.dtype)
 
 
 def _run(

@@ -17,6 +17,7 @@ from lindyn.diagrams.settings import SIMULATED, DiagramSettings
 from lindyn.diagrams.simulated import Cell, Outcome, run_cells
 from lindyn.diagrams.stopping import Watch
 from lindyn.networks.two_layer import TwoLayer
+from lindyn.prediction.deep_accuracy import deep_error_estimate
 from lindyn.prediction.deep_spectra import deep_active, deep_errors, deep_stability_limit, deep_validity
 from lindyn.prediction.large_d import stability_bound_of
 from lindyn.prediction.spectra import ModeSpectrum
@@ -138,13 +139,23 @@ def _predicted(
             active[stepped] = (run.learned > cells[0][:, None]) @ modes.counts
             theory = descend_cells(settings.theory().modes, *cells, step_of=step_in_turn)
             error[stepped] = error_estimate(settings.theory(), width[stepped], (rate / bound)[stepped], theory)
-        zero = modes.energy / (float(modes.shape[0]) * modes.shape[1])
-        valid = error <= USABLE * zero
+        trusted = np.ones(tau.size, bool)
     else:
         end = follow_deep_modes(modes, depth, tau, rate, n0, steps=settings.steps, unit=settings.unit)
         best = rate * end.best_step
         stable, active = deep_errors(modes, depth, tau, best, n0).stable_rank, deep_active(modes, depth, tau, best)
-        error, valid = np.full(tau.size, np.nan), deep_validity(width, n0, settings.shape, settings.unit)
+        error = deep_error_estimate(
+            settings.theory(),
+            depth,
+            threshold=tau,
+            time=best,
+            start_variance=n0,
+            width=width,
+            rate=rate,
+            share=rate / bound,
+        )
+        trusted = deep_validity(width, n0, settings.shape, settings.unit)
+    zero = modes.energy / (float(modes.shape[0]) * modes.shape[1])
     found = {
         **_of_watch(end),
         "stable_rank": stable,
@@ -152,7 +163,7 @@ def _predicted(
         "distance": np.full(tau.size, np.nan),
         "learning_rate": rate,
         "error_estimate": error,
-        "valid": np.where(valid, 1.0, 0.0),
+        "valid": np.where(trusted & (error <= USABLE * zero), 1.0, 0.0),
     }
     unstable = rate > bound
     found = {name: np.where(unstable, np.nan, values) for name, values in found.items()}

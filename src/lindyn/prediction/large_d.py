@@ -11,6 +11,7 @@ import numpy as np
 from lindyn.methods.recorded_steps import save_steps
 from lindyn.networks.deep_laws import DeepParametrization
 from lindyn.networks.laws import Parametrization
+from lindyn.prediction.deep_accuracy import deep_error_estimate
 from lindyn.prediction.deep_spectra import (
     at_depth,
     deep_errors,
@@ -281,16 +282,23 @@ def _predict_deep(
     errors = deep_errors(spectrum.modes, depth, tau, times, n0)
     shows = (spectrum.overlaps > 0).astype(float)
     learned = deep_mode_curve(spectrum.outliers, tau, times[:, None], depth) * shows
-    curves = {**errors._asdict(), "signal_modes": learned}
+    off = deep_error_estimate(
+        spectrum, depth, threshold=tau, time=times, start_variance=n0, width=width if law.widths else np.inf,
+        rate=rate * law.clock, share=rate / bound,
+    )  # fmt: skip
+    curves = {**errors._asdict(), "signal_modes": learned, "error_estimate": off}
     variables = {
         name: Variable(("signal_mode",) if name == "signal_modes" else (), *OF_STATES[name]) for name in curves
     }
     outside = deep_notes(law, shape, n0)
     unit = float(np.sum(np.square(spectrum.signal))) / (float(shape[0]) * shape[1])
-    if not deep_validity(width, n0, shape, unit):
-        warnings.warn("; ".join(outside) or "outside the theory's range", ValidityWarning, stacklevel=3)
-    notes = [f"learning rate {rate:.6g}: {why}; stability bound {bound:.4g}", *outside]
     last, status = _ending(errors.train_error, steps, rate, bound)
+    notes = [f"learning rate {rate:.6g}: {why}; stability bound {bound:.4g}", *outside]
+    if status == "completed":
+        told, poor = _accuracy(curves, spectrum)
+        notes.insert(1, told)
+        if poor or not deep_validity(width, n0, shape, unit):
+            warnings.warn("; ".join([*outside, *([told] if poor else [])]), ValidityWarning, stacklevel=3)
     info = Provenance(
         dynamics=f"network of {depth} layers, width {width:,}",
         law=f"{law.name}, {law.distribution} weights",
