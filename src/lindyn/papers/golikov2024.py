@@ -41,7 +41,8 @@ class Golikov2024(Paper):
         width: of the hidden layer.
         noise: standard deviation of what stands on the true direction before the sign is taken.
         epsilons: ε = 1 − s of the trained networks, largest first.
-        correction: factor on ε in the first-order correction, 1 in theory.
+        exponent: the slope of the trained networks is 1 − ε to this power; 1, so that ε is what it is called.
+        leak: ε at which the price of the leak in the bound is taken.
         confidence: δ of the bound.
         likeness: factor on the true direction of the fresh samples, 1 for the law of the training samples.
     """
@@ -61,7 +62,8 @@ class Golikov2024(Paper):
     width: int = 20
     noise: float = 0.3
     epsilons: tuple[float, ...] = (0.2, 0.1, 0.05, 0.025)
-    correction: float = 1.0
+    exponent: float = 1.0
+    leak: float = 0.05
     confidence: float = 0.05
     likeness: float = 1.0
 
@@ -94,7 +96,7 @@ class Golikov2024(Paper):
     def trained(self) -> dict[float, Any]:
         """The flow of each leaky network."""
         flow = ld.Flow(solver="tsit5", rtol=1e-7, atol=1e-9)
-        return {epsilon: self._run(1 - epsilon, flow) for epsilon in self.epsilons}
+        return {epsilon: self._run(1 - epsilon**self.exponent, flow) for epsilon in self.epsilons}
 
     @cached_property
     def predicted(self) -> tuple[Any, Any]:
@@ -108,14 +110,14 @@ class Golikov2024(Paper):
         x, w1, w2 = self.data.fresh, linear["w1"][record], linear["w2"][record]
         v1, v2 = one["w1"][record] - w1, one["w2"][record] - w2
         read, seen = w1 @ x, run["w1"][record] @ x
-        trained = run["w2"][record] @ (seen - epsilon * np.minimum(seen, 0))
+        trained = run["w2"][record] @ (seen - epsilon**self.exponent * np.minimum(seen, 0))
         return trained[0], (w2 @ read)[0], (v2 @ read + w2 @ (v1 @ x - np.minimum(read, 0)))[0]
 
     def distances(self, record: int) -> tuple[np.ndarray, np.ndarray]:
         """Return ‖f^ε − f⁰‖ and ‖f^ε − f⁰ − εf¹‖ over ε, root mean squares over fresh samples."""
         found = [(e, *self.outputs(e, record)) for e in self.epsilons]
         whole = [np.sqrt(np.mean((f - f0) ** 2)) for e, f, f0, _ in found]
-        rest = [np.sqrt(np.mean((f - f0 - self.correction * e * f1) ** 2)) for e, f, f0, f1 in found]
+        rest = [np.sqrt(np.mean((f - f0 - e * f1) ** 2)) for e, f, f0, f1 in found]
         return np.array(whole), np.array(rest)
 
     def _power(self, distance: np.ndarray) -> float:
@@ -188,7 +190,7 @@ class Golikov2024(Paper):
     )  # fmt: skip
     def price_of_leak(self) -> float:
         """Bound at ε = 0.05 minus bound at 0."""
-        return self.bound(0.05 * self.correction, 4).value - self.bound(0.0, 4).value
+        return self.bound(self.leak, 4).value - self.bound(0.0, 4).value
 
     def figure(self) -> Figure:
         """Draw both distances over ε at each time, and bound and errors over time."""
