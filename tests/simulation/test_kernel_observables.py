@@ -3,12 +3,10 @@
 import itertools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import lindyn as ld
-from lindyn.simulation.kernel_observables import _largest_eigenvalue
 
 RNG = np.random.default_rng(0)
 TARGET = RNG.standard_normal((3, 4))
@@ -83,21 +81,6 @@ def test_sharpness_is_the_largest_eigenvalue_where_the_most_negative_is_larger()
         run = ld.simulate(net, TASK, ld.GradientDescent(learning_rate=0.05, steps=0), observables="sharpness")
         assert values[0] < -0.99 * values[-1]
         assert abs(run["sharpness"][0] / values[-1] - 1) < 1e-10
-
-
-def test_the_largest_eigenvalue_is_found_of_few_and_of_negative_ones():
-    def found(*values):
-        diagonal = np.array(values)
-        first = np.ones(len(values)) / len(values) ** 0.5
-        with jax.enable_x64(True):
-            return float(
-                _largest_eigenvalue(lambda v: (diagonal * v[0],), lambda a, b: a[0] @ b[0], (jnp.array(first),))
-            )
-
-    assert found(-3.0, -2.0, -1.0) == pytest.approx(-1.0, rel=1e-12)  # steps beyond the dimension
-    assert found(5.0) == 5.0
-    assert found(0.0, 0.0) == 0.0
-    assert found(-1.0, 1.0, 0.999) == pytest.approx(1.0, rel=1e-12)
 
 
 @pytest.mark.slow

@@ -14,9 +14,7 @@ import jax.numpy as jnp
 
 from lindyn.methods.engine import KernelTerms
 from lindyn.support import checks
-
-# steps of Lanczos: the error of the largest eigenvalue falls as e^{−4·steps·√gap}, gap relative to the whole spectrum
-_LANCZOS_STEPS = 64
+from lindyn.support.lanczos import largest_eigenvalue
 
 
 class Seen(Protocol):
@@ -103,37 +101,9 @@ def sharpness(s: Seen) -> Any:
     def times_hessian(v: Any) -> Any:
         return jax.jvp(gradient, (s.known_layers,), (v,))[1]
 
-    def dot(a: Any, b: Any) -> Any:
-        return sum(jnp.sum(x * y) for x, y in zip(a, b, strict=True))
-
     keys = jax.random.split(jax.random.key(0), len(s.known_layers))
     first = tuple(jax.random.normal(k, w.shape, w.dtype) for k, w in zip(keys, s.known_layers, strict=True))
-    norm = jnp.sqrt(dot(first, first))
-    return _largest_eigenvalue(times_hessian, dot, tuple(x / norm for x in first))
-
-
-def _largest_eigenvalue(times: Any, dot: Any, first: Any) -> Any:
-    """Largest eigenvalue of a symmetric map by Lanczos' three-term recurrence from a unit vector.
-
-    Directions are not made orthogonal again: rounding repeats the outer eigenvalues and moves none (Paige 1980).
-    """
-
-    def step(k: Any, carry: tuple[Any, ...]) -> tuple[Any, ...]:
-        before, now, beta, alphas, betas = carry
-        image = times(now)
-        alpha = dot(now, image)
-        rest = tuple(h - alpha * x - beta * y for h, x, y in zip(image, now, before, strict=True))
-        size = jnp.sqrt(dot(rest, rest))
-        ahead = tuple(jnp.where(size > 0, x / jnp.where(size > 0, size, 1), 0) for x in rest)
-        # once the space is used up, ahead is zero; the rest is filled by a quotient, at most the largest eigenvalue
-        ended = dot(now, now) == 0
-        return now, ahead, size, alphas.at[k].set(jnp.where(ended, alphas[0], alpha)), betas.at[k].set(size)
-
-    zero = jnp.zeros(_LANCZOS_STEPS, first[0].dtype)
-    start = (tuple(0 * x for x in first), first, jnp.zeros((), first[0].dtype), zero, zero)
-    _, _, _, alphas, betas = jax.lax.fori_loop(0, _LANCZOS_STEPS, step, start)
-    triangle = jnp.diag(alphas) + jnp.diag(betas[:-1], 1) + jnp.diag(betas[:-1], -1)
-    return jnp.linalg.eigvalsh(triangle)[-1]
+    return largest_eigenvalue(times_hessian, first)
 
 
 def ntk_distance(s: Seen) -> Any:

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from lindyn.support import checks
+from lindyn.support.lanczos import largest_eigenvalue
 from lindyn.support.precision import working_precision
 from lindyn.support.programs import on_device, run_compiled
 from lindyn.support.randomness import stream
@@ -200,15 +201,9 @@ class Task(Value, eqx.Module):
 
 
 def _largest_curvature(task: Any, at: Any) -> Any:
-    """Power iteration on the Hessian-vector product."""
+    """Largest eigenvalue of the Hessian, from products with it."""
     direction = jnp.asarray(stream("key", 0, "curvature").standard_normal(at.shape), at.dtype)
-
-    def step(_: int, pair: tuple[Any, Any]) -> tuple[Any, Any]:
-        v = pair[0] / jnp.maximum(jnp.linalg.norm(pair[0]), jnp.finfo(at.dtype).tiny)
-        hv = jax.jvp(task.gradient, (at,), (v,))[1]
-        return hv, jnp.vdot(v, hv)
-
-    return jax.lax.fori_loop(0, 100, step, (direction, jnp.zeros((), at.dtype)))[1]
+    return largest_eigenvalue(lambda v: (jax.jvp(task.gradient, (at,), v)[1],), (direction,))
 
 
 def optional_signal(signal: Any, shape: tuple[int, int], dtype: np.dtype) -> Float[np.ndarray, "d_out d_in"] | None:
