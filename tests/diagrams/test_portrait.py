@@ -94,6 +94,14 @@ def test_a_portrait_is_stored_resumed_and_read(tmp_path, monkeypatch):
         phase_diagram(other, path=tmp_path / "p.zarr")
 
 
+def test_a_portrait_is_not_refined_but_estimated():
+    settings = PortraitSettings(richness=[0.1, 1.0], learning_rates=[0.1, 0.2, 0.3], steps=100)
+    with pytest.raises(ld.InvalidArgument, match="must be DiagramSettings"):
+        ld.diagrams.refine(settings)
+    cost = ld.diagrams.estimate(settings)
+    assert (cost.cells, cost.steps) == (6, 600)
+
+
 @pytest.mark.parametrize(
     ("change", "name"),
     [
