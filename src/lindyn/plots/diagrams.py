@@ -219,10 +219,13 @@ def _panel(ax: Axes, part: xarray.Dataset, grid: _Grid, name: str) -> None:
     if low == high:  # one value alone: give the colour bar a width
         low, high = low - 0.5, high + 0.5
     mesh = ax.pcolormesh(*grid.edges(), shown, cmap=panel.colours, vmin=low, vmax=high, rasterized=True)
-    inside = [level for level in panel.contours if low < level < high and finite.min() < level < finite.max()]
+    # a cell that the budget stopped would have gone on: a contour past it is one of the budget
+    ended = np.ma.masked_where(part["status"].values == _OVER_BUDGET, shown)
+    known = ended.compressed() if ended.count() else finite
+    inside = [level for level in panel.contours if low < level < high and known.min() < level < known.max()]
     if inside and min(values.shape) >= _LEAST_FOR_CONTOURS:
         x, y = grid.place(grid.variance_exponents, grid.width_exponents)
-        lines = ax.contour(x, y, shown, levels=inside, colors="white", linewidths=0.9)
+        lines = ax.contour(x, y, ended, levels=inside, colors="white", linewidths=0.9)
         ax.clabel(lines, fontsize=7)
     _hatch(ax, grid, part["status"].values == _FAILED, "xxx", "failed")
     _hatch(ax, grid, part["status"].values == _OVER_BUDGET, "--", "stopped by the budget of steps")
