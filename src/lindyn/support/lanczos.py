@@ -27,7 +27,7 @@ def largest_eigenvalue(times: Callable[[Vector], Vector], first: Vector) -> Any:
         Paige (1980), Accuracy and effectiveness of the Lanczos algorithm for the symmetric eigenproblem.
 
     Examples:
-        >>> float(largest_eigenvalue(lambda v: (jnp.array([-3.0, 2.0]) * v[0],), (jnp.ones(2),)))
+        >>> round(float(largest_eigenvalue(lambda v: (jnp.array([-3.0, 2.0]) * v[0],), (jnp.ones(2),))), 4)
         2.0
     """
 
