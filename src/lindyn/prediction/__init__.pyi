@@ -16,8 +16,8 @@ from .implicit_bias import limit as limit
 from .implicit_bias import output_sign as output_sign
 from .large_d import predict as predict
 from .large_d import predict_cells as predict_cells
-from .margin_bound import MarginBound as MarginBound
-from .margin_bound import margin_bound as margin_bound
+from .margin_bounds import MarginBound as MarginBound
+from .margin_bounds import margin_bound as margin_bound
 from .regimes import Regime as Regime
 from .regimes import phase_of as phase_of
 from .regimes import regime as regime
