@@ -369,9 +369,11 @@ def diagram(points: int = 12, dim: int = 100, out: str = "build/depth_diagram.np
     )
     for source, errors in (("predict", predicted), ("descend", descended)):
         place = _crossings(errors.reshape(points, points), gamma_v, gamma_w, 0.25)
-        slope, offset = np.polyfit(place[:, 1], place[:, 0], 1) if len(place) > 2 else (np.nan, np.nan)
+        wide = place[dim ** place[:, 1] >= 10 * dim]
+        slopes = [np.polyfit(p[:, 1], p[:, 0], 1)[0] if len(p) > 2 else np.nan for p in (wide, place)]
         print(
-            f"{source}: contour 0.25 is γ_σ² = {offset:.2f} + ({slope:.3f}) γ_w over {len(place)} widths (theory: −1)"
+            f"{source}: contour 0.25 has slope {slopes[0]:.3f} over the {len(wide)} widths of 10 d and more, "
+            f"{slopes[1]:.3f} over all {len(place)} (theory: −1)"
         )
     Path(out).parent.mkdir(exist_ok=True)
     np.savez(out, gamma_v=gamma_v, gamma_w=gamma_w, predicted=predicted, descended=descended, valid=valid)

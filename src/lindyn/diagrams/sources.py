@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -120,41 +120,64 @@ def _rates(
     return figure2_rate(tau, top=top, size=size, bound=bound), bound
 
 
+class _Followed(NamedTuple):
+    """Predicted cells: how they ended; at their best step stable rank, active modes, stated error; where it holds."""
+
+    end: Watch
+    stable: np.ndarray
+    active: np.ndarray
+    error: np.ndarray
+    trusted: Any
+
+
+def _two_layers(
+    settings: DiagramSettings, modes: ModeSpectrum, tau: np.ndarray, rate: np.ndarray, n0: np.ndarray,
+    bound: np.ndarray, width: np.ndarray,
+) -> _Followed:  # fmt: skip
+    stepped = steps_matter(rate / bound, np.full(tau.size, settings.steps), modes)
+    end = follow_modes(modes, tau, rate, n0, steps=settings.steps, unit=settings.unit, stepped=stepped)
+    best = rate * end.best_step
+    stable, active = modes.errors(tau, best, n0)["stable_rank"], modes.active(tau, best)
+    error = cells_error(settings.theory(), tau, rate, np.asarray(end.best_step), n0, width, rate / bound)
+    if stepped.any():
+        cells = tau[stepped], rate[stepped], n0[stepped], np.asarray(end.best_step)[stepped]
+        run = descend_cells(modes, *cells, step_of=step_in_turn)
+        stable[stepped] = stable_rank_of(modes, *cells, step_of=step_in_turn)
+        active[stepped] = (run.learned > cells[0][:, None]) @ modes.counts
+        theory = descend_cells(settings.theory().modes, *cells, step_of=step_in_turn)
+        error[stepped] = error_estimate(settings.theory(), width[stepped], (rate / bound)[stepped], theory)
+    return _Followed(end, stable, active, error, True)
+
+
+def _more_layers(
+    settings: DiagramSettings, modes: ModeSpectrum, tau: np.ndarray, rate: np.ndarray, n0: np.ndarray,
+    bound: np.ndarray, width: np.ndarray,
+) -> _Followed:  # fmt: skip
+    depth = settings.depth
+    end = follow_deep_modes(modes, depth, tau, rate, n0, steps=settings.steps, unit=settings.unit)
+    best = rate * end.best_step
+    stable, active = deep_errors(modes, depth, tau, best, n0).stable_rank, deep_active(modes, depth, tau, best)
+    error = deep_error_estimate(
+        settings.theory(),
+        depth,
+        threshold=tau,
+        time=best,
+        start_variance=n0,
+        width=width,
+        rate=rate,
+        share=rate / bound,
+    )
+    return _Followed(end, stable, active, error, deep_validity(width, n0, settings.shape, settings.unit))
+
+
 def _predicted(
     settings: DiagramSettings, source: str, seed: int, variance: np.ndarray, width: np.ndarray
 ) -> dict[str, np.ndarray]:
     tau, n0 = settings.threshold(variance, width), settings.start_variance(variance, width)
     rate, bound = _rates(settings, source, seed, variance, width)
-    modes, depth = _modes(settings, source, seed), settings.depth
-    if depth == 2:
-        stepped = steps_matter(rate / bound, np.full(tau.size, settings.steps), modes)
-        end = follow_modes(modes, tau, rate, n0, steps=settings.steps, unit=settings.unit, stepped=stepped)
-        best = rate * end.best_step
-        stable, active = modes.errors(tau, best, n0)["stable_rank"], modes.active(tau, best)
-        error = cells_error(settings.theory(), tau, rate, np.asarray(end.best_step), n0, width, rate / bound)
-        if stepped.any():
-            cells = tau[stepped], rate[stepped], n0[stepped], np.asarray(end.best_step)[stepped]
-            run = descend_cells(modes, *cells, step_of=step_in_turn)
-            stable[stepped] = stable_rank_of(modes, *cells, step_of=step_in_turn)
-            active[stepped] = (run.learned > cells[0][:, None]) @ modes.counts
-            theory = descend_cells(settings.theory().modes, *cells, step_of=step_in_turn)
-            error[stepped] = error_estimate(settings.theory(), width[stepped], (rate / bound)[stepped], theory)
-        trusted = np.ones(tau.size, bool)
-    else:
-        end = follow_deep_modes(modes, depth, tau, rate, n0, steps=settings.steps, unit=settings.unit)
-        best = rate * end.best_step
-        stable, active = deep_errors(modes, depth, tau, best, n0).stable_rank, deep_active(modes, depth, tau, best)
-        error = deep_error_estimate(
-            settings.theory(),
-            depth,
-            threshold=tau,
-            time=best,
-            start_variance=n0,
-            width=width,
-            rate=rate,
-            share=rate / bound,
-        )
-        trusted = deep_validity(width, n0, settings.shape, settings.unit)
+    modes = _modes(settings, source, seed)
+    followed = _two_layers if settings.depth == 2 else _more_layers
+    end, stable, active, error, trusted = followed(settings, modes, tau, rate, n0, bound, width)
     zero = modes.energy / (float(modes.shape[0]) * modes.shape[1])
     found = {
         **_of_watch(end),

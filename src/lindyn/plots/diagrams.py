@@ -138,7 +138,9 @@ def phase_panels(diagram: xarray.Dataset, *, source: str | None = None, seed: in
 def _title(diagram: xarray.Dataset, source: str, status: np.ndarray) -> str:
     told = diagram.attrs
     d_out, d_in = (int(n) for n in told["shape"])
-    title = f"{source}: {d_out} × {d_in}, rank {told['rank']}, noise {told['noise']:g}, at most {told['steps']} steps"
+    layers = "" if int(told["depth"]) == 2 else f"{told['depth']} layers, "
+    title = f"{source}: {layers}{d_out} × {d_in}, rank {told['rank']}, noise {told['noise']:g}, "
+    title += f"at most {told['steps']} steps"
     for word, code in (("missing", _MISSING), ("failed", _FAILED), ("stopped by the budget of steps", _OVER_BUDGET)):
         count = int((status == code).sum())
         title += f", {count} cells {word}" if count else ""
