@@ -13,7 +13,7 @@ DIM, RATE, DEVIATION, THRESHOLD = 12, 0.005, 0.7, 3.0
 def test_the_grams_of_layers_under_noise_are_those_of_the_formula():
     """tr C1 + tr C2, in plain NumPy: within 3 %, since the noise of A itself acts at relative order ητ = 1.5 %.
 
-    And its size, E‖A − T‖_F² = ρd/2 = 0.18 beside ‖T‖_F² = 13.
+    And its size, E‖A − T‖_F² = ρ Σ_k √(s_k² + τ²), which falls from 1.1 to 0.5 beside ‖T‖_F² = 13.
     """
     target = np.diag(np.linspace(1.5, 0.5, DIM))
     net = ld.TwoLayer.orthogonal(threshold=THRESHOLD, start=target)

@@ -368,7 +368,8 @@ class NoisyLabels(Mixed):
 
     Noise of variance ν² on every entry adds η²ν²d of W2ᵀW2 to W1W1ᵀ and the reverse, so that their difference decays
     as under weight decay, E[D] ← (1 − η²ν²d)E[D], while A stays about its minimum: a lazy start becomes active. What
-    the noise does to A itself is left out: E‖A − T‖_F² = ρd/2 about the minimum of ½‖A − T‖_F², and a share ητ of ρ.
+    the noise does to A itself is left out: E‖A − T‖_F² = ρ Σ_k √(s_k² + τ²) about the minimum of ½‖A − T‖_F², over
+    all d singular values of T, and a share of ρ of order ητ.
 
     Args:
         threshold: τ ≥ 0.
