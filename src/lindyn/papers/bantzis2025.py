@@ -94,7 +94,7 @@ class Bantzis2025(Paper):
     title: ClassVar[str] = "Saddle-to-saddle dynamics in deep ReLU networks: a low-rank bias in the first saddle escape"
     citation: ClassVar[str] = "bantzis2025saddle"
     summary: ClassVar[str] = "Deep networks leave zero along directions whose deeper layers have nearly rank one."
-    seconds: ClassVar[float] = 30.0
+    seconds: ClassVar[float] = 16.0
     left_out: ClassVar[str] = (
         "the proof that the optimal direction has s₁/s₂ ≥ ℓ^¼, a floor which no run comes near: in training s₁/s₂ "
         "measures the scale of the start; the second escape; MNIST and CIFAR-10 at width 1000 (here digits, width 32)"

@@ -51,7 +51,7 @@ class Golikov2024(Paper):
     title: ClassVar[str] = "A generalization bound for nearly-linear networks"
     citation: ClassVar[str] = "golikov2024generalization"
     summary: ClassVar[str] = "What holds of a linear network holds nearly of a leaky one, by its distance from linear."
-    seconds: ClassVar[float] = 10.0
+    seconds: ClassVar[float] = 7.0
     left_out: ClassVar[str] = (
         "Theorem 4.2 itself, whose wording was not at hand: the bound here is one of its kind, a-priori up to second "
         "order in ε; MNIST"

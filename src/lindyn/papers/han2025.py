@@ -70,7 +70,7 @@ class Han2025(Paper):
     title: ClassVar[str] = "On the role of label noise in the feature learning process"
     citation: ClassVar[str] = "han2025role"
     summary: ClassVar[str] = "Networks learn the signal first and memorise flipped labels later."
-    seconds: ClassVar[float] = 25.0
+    seconds: ClassVar[float] = 15.0
     left_out: ClassVar[str] = (
         "the lower bound of Theorem 4.2 on the test error, which these runs reach only where d/n is below about 2: the "
         "curve is shown, no bound is claimed; the experiments on images"
