@@ -1,8 +1,11 @@
 """Importing the package stays light and changes nothing for others; its commands load what they need and no more."""
 
+import importlib.util
 import pkgutil
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -111,3 +114,29 @@ def test_every_name_of_a_room_is_there(room):
     module = getattr(lindyn, room)
     assert module.__all__
     assert all(hasattr(module, name) for name in module.__all__)
+
+
+def addresses():
+    """What documents call ld.… or lindyn.…, and what docstrings and messages call `lindyn.…`; file → addresses."""
+    root = Path(lindyn.__file__).parents[2]
+    pages = [root / "README.md", *(root / "docs").glob("*.md"), *(root / "docs/papers").glob("*.md")]
+    files = [(page, r"(?<![\w./])(?:ld|lindyn)((?:\.[A-Za-z_]\w*)+)") for page in pages]
+    files += [(file, r"`lindyn((?:\.[A-Za-z_]\w*)+)") for file in Path(lindyn.__file__).parent.rglob("*.py")]
+    for path, pattern in files:
+        for found in re.findall(pattern, path.read_text(encoding="utf-8")):
+            yield path.name, found[1:].split(".")
+
+
+@pytest.mark.slow
+def test_every_address_that_is_written_somewhere_exists():
+    missing = set()
+    for file, parts in addresses():
+        value = lindyn
+        for k, name in enumerate(parts[:2]):  # a third is an attribute of a class: fields have none
+            try:
+                value = getattr(value, name)
+            except AttributeError:
+                if importlib.util.find_spec(".".join(["lindyn", *parts[: k + 1]])) is None:
+                    missing.add((file, ".".join(parts)))
+                break
+    assert missing == set()

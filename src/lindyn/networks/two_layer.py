@@ -38,7 +38,7 @@ class TwoLayer(Network):
     |---|---|---|
     | `gaussian` | iid N(0, σ²), any width | σ²w (2.5: the mean over layers) |
     | `exponents` | σ² = d^γ_σ², w = d^γ_w | σ²w |
-    | `parametrized` | PyTorch default, NTK, mean field, maximal update | see `lindyn.parametrizations` |
+    | `parametrized` | PyTorch default, NTK, mean field, maximal update | see `lindyn.laws` |
     | `orthogonal` | exact mixed dynamics for any cost (2.4) | given |
     | `balanced` | λ-balanced, λ = 2τ (2.6) | given |
     | `lora` | B = 0, A random: ΔW = s·BA (2.7) | s d_in σ_A²/2 |
@@ -164,7 +164,7 @@ class TwoLayer(Network):
 
     @staticmethod
     def parametrized(shape: Shape, law: Parametrization, key: Seed = 0, *, dtype: Any = np.float64) -> TwoLayer:
-        """Draw the weights of a parametrisation (see `lindyn.parametrizations`).
+        """Draw the weights of a parametrisation (see `lindyn.laws`).
 
         Gaussian weights come at any width; uniform ones are drawn in full and reduced, so they must fit in memory.
 

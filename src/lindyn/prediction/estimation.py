@@ -51,7 +51,7 @@ def estimate_spectrum(target: Any, noise: float | None = None) -> SpectrumEstima
 
         θ² = [y² − 1 − c + √((y² − 1 − c)² − 4c)]/2,
 
-    n the larger dimension, c·n the smaller: the inverse of `lindyn.spectra.SpikedSpectrum.outliers`.
+    n the larger dimension, c·n the smaller: the inverse of `lindyn.prediction.SpikedSpectrum.outliers`.
 
     Args:
         target: T, shape (d_out, d_in).

@@ -90,7 +90,7 @@ def predict_factors(
     Args:
         start: (W1, W2), shapes (w, d_in) and (d_out, w): arrays or tensors (LoRA: A and B); or a LoRA layer, of PEFT
             or another library, or a model with one, whose A, B and scale are taken; or a `TwoLayer`; or only a law,
-            such as `lindyn.parametrizations.lora(...)`: the prediction is then the mean over `draws` starts, with
+            such as `lindyn.laws.lora(...)`: the prediction is then the mean over `draws` starts, with
             "singular_values_std" beside it, and is marked as statistical.
         target: T, shape (d_out, d_in), or a pair (left, right) of factors with T = left·right. LoRA: the ΔW to learn.
         gradient: instead of the target, ∇C at the start with respect to A (LoRA: to the adapted weight):
