@@ -19,6 +19,7 @@ def in_a_process(*arguments, cwd=None):
         [sys.executable, "-c", "from lindyn.cli import main; main()", *map(str, arguments)],
         capture_output=True,
         text=True,
+        errors="replace",
         cwd=cwd,
         check=False,
         timeout=300,
@@ -214,6 +215,24 @@ def test_an_interrupted_command_exits_with_130(command, monkeypatch):
     done = lindyn(*command)
     assert done.returncode == 130
     assert "nterrupted" in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_a_smallest_error_at_the_last_step_is_said_to_be_still_falling():
+    short, whole = (lindyn("predict", *SMALL, "--steps", steps) for steps in (20, 2000))
+    assert "still falling; raise --steps" in short.stdout
+    assert "still falling" not in whole.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize("command", [["--help"], ["regime", "--help"], ["predict", *SMALL, "--steps", 9]], ids=str)
+def test_terminals_that_are_not_utf_8_get_their_text(command, encoding, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    monkeypatch.setenv("PYTHONUTF8", "0")
+    done = in_a_process(*command)
+    assert done.returncode == 0
+    assert done.stdout
     assert "Traceback" not in done.stderr
 
 

@@ -168,3 +168,13 @@ def test_the_sources_are_cited(descent, formula):
 
 def test_labels_can_be_replaced(descent):
     assert descent.relabelled(dynamics="net A").label == "net A, simultaneous gradient descent"
+
+
+def test_modes_are_numbered_from_1_in_labelled_arrays():
+    task = ld.SpikedMatrix(6, rank=2, key=0)
+    observables = ["singular_values", ld.simulation.alignment(task.reference(), rank=2)]
+    data = ld.simulate(ld.Mixed(1.0), task, times=[0.1], observables=observables).to_xarray()
+    assert data["mode"].values.tolist() == [1, 2, 3, 4, 5, 6]
+    assert data["mode_of_reference"].values.tolist() == list(range(1, data.sizes["mode_of_reference"] + 1))
+    law = ld.laws.standard(width=5000, variance=1e-4)
+    assert ld.predict(60, law, rank=2, steps=3).to_xarray()["signal_mode"].values.tolist() == [1, 2]

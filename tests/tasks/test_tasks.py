@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import lindyn as ld
 from helpers.reference import matrix_with, orthogonal, relative
+from lindyn.support.linalg import haar_frame
 
 RNG = np.random.default_rng(0)
 INPUTS, OUTPUTS = RNG.standard_normal((30, 4)), RNG.standard_normal((30, 3))
@@ -221,3 +222,18 @@ class TestMaskedAndListedEntries:
         task = ld.Completion.from_entries(np.array([1.0, 0.0]), [2, 1], [5.0, 3.0], shape=(2, 3))
         assert np.array_equal(np.argwhere(task.observed), [[0, 1], [1, 2]])
         assert (task.target[1, 2], task.target[0, 1]) == (5.0, 3.0)
+
+
+def test_singular_vectors_of_a_given_spectrum_have_either_sign():
+    """200 draws of an entry of u₁v₁ᵀ: 100 ± 7 are positive, so that 4 deviations are 28."""
+    positive = sum(
+        float(ld.SpikedMatrix(5, singular_values=[1.0], noise=0.0, key=key).signal[0, 0]) > 0 for key in range(200)
+    )
+    assert 72 <= positive <= 128
+
+
+def test_orthonormal_frames_are_drawn_with_either_sign():
+    """The first entry of each column of 100 frames: a QR decomposition alone gives it one sign."""
+    rng = np.random.default_rng(0)
+    first = np.concatenate([haar_frame(5, 2, rng)[0] for _ in range(100)])
+    assert 72 <= np.count_nonzero(first > 0) <= 128

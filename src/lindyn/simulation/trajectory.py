@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, KeysView
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -47,6 +48,9 @@ class Variable:
     dims: tuple[str, ...]
     description: str
     unit: str
+
+
+_OF_MODES = re.compile(r"(signal_)?mode(_of_\w+)?")  # dimensions that count modes
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,10 +163,15 @@ class Trajectory:
             arrays[name]: (("time", *dims[name]), self.data[name], {"long_name": v.description, "units": v.unit})
             for name, v in self.variables.items()
         }
-        coordinates = {
+        coordinates: dict[str, Any] = {
             name: ("time", values, OF_STATES[name].attributes)
             for name, values in (("time", self.time), ("step", self.step))
         }
+        for name in self.variables:
+            for d, n in zip(dims[name], self.data[name].shape[1:], strict=True):
+                if _OF_MODES.match(d) and d not in arrays.values():
+                    label = {"long_name": "number of the mode, largest first", "units": "1"}
+                    coordinates[d] = (d, np.arange(1, n + 1), label)
         observables = [{"name": n, "array": arrays[n], **asdict(v)} for n, v in self.variables.items()]
         attributes = {"lindyn": json.dumps(self.info.as_dict()), "observables": json.dumps(observables)}
         return xr.Dataset(variables, coords=coordinates, attrs=attributes)
