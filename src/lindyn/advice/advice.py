@@ -76,7 +76,7 @@ def advise(
         width: w; left out, one is recommended that a Gaussian start follows the formula at.
         optimizer: "gd" or "sgd"; or "adam", "adamw" for a LoRA pair, of which only a bound is known (2.10): until
             which step it must still be lazy, and from when it can have turned.
-        momentum: heavy-ball momentum μ, counted as the rate η/(1 − μ).
+        momentum: heavy-ball momentum μ: the clock η/(1 − μ), or the steps themselves where they lag behind it.
         loss: "mse" or a `torch.nn.MSELoss`: the cost ‖A − T‖_F²/d_out of whitened inputs, κ = 2/d_out.
         curvature: κ of the cost ½κ‖A − T‖_F², instead; 1 if both are left out.
         learning_rate: η to keep to; left out, a tenth of the stability bound. With Adam also one for each step.
