@@ -75,7 +75,8 @@ def test_every_preset_agrees_with_the_library_through_its_own_snippet(page):
         assert seen["tau"] == pytest.approx(run.info.threshold, rel=1e-12)
         # the same arithmetic in two languages, over some forty nodes; a table of six digits at depth
         exact = {"rtol": 1e-9, "atol": 1e-12} if seen["network"] == "2" else {"rtol": 1e-6, "atol": 1e-6}
-        names = ("train_error", "test_error", "stable_rank", None, "error_estimate")
+        # at depth the page states no error of its own
+        names = ("train_error", "test_error", "stable_rank", None, "error_estimate" if seen["network"] == "2" else None)
         if seen["network"] == "lora":
             exact, names = {"rtol": 1e-7, "atol": 1e-10}, ("train_error", None, "stable_rank")  # QR against numbers
         assert {"train_error"} < {name for name in names if name in run.data}
