@@ -106,7 +106,8 @@ def test_weak_and_many_modes_are_those_of_the_deterministic_equivalent(page, add
     assert tab.locator(".doubtful").count() == 0
     run, steps, curves = predicted(tab), *tab.evaluate("[last.steps, last.curves]")
     exact = {"rtol": 1e-6, "atol": 1e-6} if "network=3" in changed else {"rtol": 1e-9, "atol": 1e-12}
-    for column, name in enumerate(("train_error", "test_error", "stable_rank", None, "error_estimate")):
+    names = ("train_error", "test_error", "stable_rank", None, None if "network=3" in changed else "error_estimate")
+    for column, name in enumerate(names):  # at depth the page states no error of its own
         if name in run.data:
             np.testing.assert_allclose(np.array(curves, dtype=float)[:, column], run[name][steps], **exact)
 
