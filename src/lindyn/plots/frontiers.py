@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lindyn.plots.style import COST, Labelled, axes_for, labelled
+from lindyn.support import checks
 
 if TYPE_CHECKING:
     import xarray
@@ -39,7 +40,11 @@ def loss_frontier(
         >>> loss_frontier(ld.simulation.compute_frontier(runs, [8, 32])).get_xlabel()
         'compute N·t'
     """
+    from matplotlib.colors import is_color_like
+
     data = labelled("frontier", frontier, "losses", "loss", "capped")
+    if not is_color_like(color):
+        raise checks.InvalidArgument("color", "be a colour that matplotlib knows", f"it is {checks.shown(color)}")
     ax, power = axes_for(ax), data.attrs.get("exponent")
     for losses in data["losses"].values:
         ax.plot(data["compute"].values, losses, color=color, lw=0.7, alpha=0.6)
