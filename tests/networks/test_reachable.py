@@ -7,8 +7,10 @@ from scipy.stats import ks_2samp
 import torch
 from helpers import torch_reference
 from helpers.deep_reference import descend, gaussian_layers
+from lindyn.networks.deep_linear import DeepLinear
 from lindyn.networks.reachable import GaussianWeights, GivenWeights, compress, draw
 from lindyn.solutions.words import Words
+from lindyn.support.errors import InvalidArgument
 
 
 def given(sizes, seed=0, ends=0.3):
@@ -143,3 +145,12 @@ def test_given_weights_are_their_reached_part_and_the_rest():
     q1, q2 = reached.frames
     np.testing.assert_allclose(q2.T @ reached.layers[1] @ q1 + rest[1], weights[1], atol=1e-14)
     assert np.abs(rest[0]).max() < 1e-14 and np.abs(rest[2]).max() < 1e-14
+
+
+@pytest.mark.slow
+def test_five_layers_hold_the_words_that_matter_or_say_how_many_units_they_need():
+    net = DeepLinear.gaussian(4, depth=5, width=10**9, variance=1e-9, tolerance=1e-4)
+    every = Words.full(5, net.words.generations).units((4, 4))
+    assert max(net.reduced_widths) < 0.5 * max(every)
+    with pytest.raises(InvalidArgument, match=r"`tolerance` must be large enough for 2,120,000 hidden units"):
+        DeepLinear.gaussian(20_000, depth=5, width=10**9, variance=1e-9, tolerance=1e-4)

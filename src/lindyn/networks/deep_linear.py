@@ -446,9 +446,9 @@ class DeepLinear(Network):
             >>> net.starts_orthogonal, net.at_rates([1.0, 2.0, 1.0]).starts_orthogonal
             (True, False)
         """
-        first, *hidden, last = (layer.astype(np.float64) for layer in self.layers)
         if self.depth < 2 or self.words is not None or self.threshold == 0:
             return False
+        first, *hidden, last = (layer.astype(np.float64) for layer in self.layers)
         gain = self.threshold ** (2 / self.depth)
         allowed = _ROUNDING[self.dtype.name] * gain
         grams = (first.T @ first, *(layer.T @ layer for layer in hidden), last @ last.T)
@@ -627,7 +627,7 @@ def _of_generations(depth: int, generations: Any, sizes: tuple[int, ...]) -> Wor
 
 def _reached(recipe: Recipe, words: Words, widths: tuple[int, ...], tolerance: float, dtype: Any) -> DeepLinear:
     """Hold a recipe's layers on the directions that words reach."""
-    _require_room(words, recipe, widths, dtype)
+    _require_room(words, recipe, widths, dtype, tolerance)
     reached: Reached = recipe.reach(words)
     net = DeepLinear.holding(
         tuple(w.astype(dtype) for w in reached.layers), widths, math.nan, "given weights", frames=reached.frames
@@ -642,11 +642,12 @@ def _of_two_layers(net: TwoLayer) -> DeepLinear:
     )
 
 
-def _require_room(words: Words, recipe: Recipe, widths: tuple[int, ...], dtype: Any) -> None:
+def _require_room(words: Words, recipe: Recipe, widths: tuple[int, ...], dtype: Any, tolerance: float) -> None:
     """Refuse directions that do not fit in memory, with their number."""
     units = [min(w, u) for w, u in zip(widths, words.units(recipe.shape), strict=True)]
     sizes = (recipe.shape[1], *units, recipe.shape[0])
     needed = 3.0 * np.dtype(dtype).itemsize * sum(a * b for a, b in pairwise(sizes))
     if units:
         what = f"{sum(units):,} hidden units ({', '.join(f'{u:,}' for u in units)} a layer)"
-        require_memory("tolerance", max(units), needed, what)
+        remedy = "raise it, hold fewer `generations`, or say how long the run is (`longest`)"
+        require_memory("tolerance", f"{tolerance:g}", needed, what, remedy, enough="large")

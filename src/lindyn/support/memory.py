@@ -11,6 +11,8 @@ def require_memory(
     needed: float,
     what: str,
     remedy: str = "use a smaller width or an update rule that runs on the reduced factor",
+    *,
+    enough: str = "small",
 ) -> None:
     """Refuse an argument whose consequence needs more memory than is available.
 
@@ -20,6 +22,7 @@ def require_memory(
         needed: bytes.
         what: would be held.
         remedy: what to do instead.
+        enough: which values need less memory, "small" or "large".
 
     Raises:
         InvalidArgument: more than is available now.
@@ -31,7 +34,7 @@ def require_memory(
         shown = f"{value:,}" if isinstance(value, int) else f"{value}"
         raise InvalidArgument(
             name,
-            f"be small enough for {what} to fit in memory",
+            f"be {enough} enough for {what} to fit in memory",
             f"{shown} needs {min(needed, 1e300) / 2**30:,.3g} GiB and {available / 2**30:,.3g} GiB are available",
             remedy,
         )
