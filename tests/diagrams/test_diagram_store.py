@@ -243,14 +243,14 @@ def test_engines_that_cannot_be_are_refused_and_leave_nothing_behind(tmp_path):
 
 
 @pytest.mark.slow
-def test_each_of_50_random_damages_is_named_and_mended_on_resume_with_the_same_bytes(tmp_path, monkeypatch):
+def test_each_of_100_random_damages_is_named_and_mended_on_resume_with_the_same_bytes(tmp_path, monkeypatch):
     """Of flipped bits, files cut short or lost, arrays, coordinates and attributes lost, chunks exchanged."""
     monkeypatch.setattr(Work, "compute", made_up)
     path = tmp_path / "d.zarr"
     phase_diagram(SETTINGS, path=path)
     held = contents(path)
     rng = np.random.default_rng(0)
-    for number in range(50):
+    for number in range(100):
         place = DAMAGES[number % len(DAMAGES)](rng, path).relative_to(path).as_posix()
         with pytest.raises(ld.InvalidArgument, match=r"damaged: .*; run it again to mend them") as refusal:
             load_diagram(path)
@@ -261,12 +261,12 @@ def test_each_of_50_random_damages_is_named_and_mended_on_resume_with_the_same_b
 
 
 @pytest.mark.slow
-def test_kill_9_at_10_moments_shows_nowhere_after_resuming(tmp_path):
+def test_kill_9_at_20_moments_shows_nowhere_after_resuming(tmp_path):
     command = [sys.executable, "-m", "helpers.killed_diagrams", tmp_path, "0"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     lines = done.stdout.strip().splitlines()
-    assert len(lines) == 10, done.stderr
+    assert len(lines) == 20, done.stderr
     for line in lines:
         assert "killed True, resumed True, same bytes True, left behind []" in line
 

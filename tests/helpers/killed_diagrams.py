@@ -73,7 +73,7 @@ def main(home, seed):
     Work.compute = made_up
     total = run(home / "whole.zarr")
     whole = contents(home / "whole.zarr")
-    moments = sorted(np.random.default_rng(seed).choice(np.arange(1, total), 10, replace=False).tolist())
+    moments = sorted(np.random.default_rng(seed).choice(np.arange(1, total), 20, replace=False).tolist())
     for moment in moments:
         path = home / f"killed_{moment}.zarr"
         killed = run(path, moment) is None

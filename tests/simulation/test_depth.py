@@ -133,6 +133,7 @@ def test_one_and_two_layers_are_what_exists():
     a, b = (ld.simulate(net, TASK, method, save_every=20, observables="matrix") for net in (two, deep))
     np.testing.assert_array_equal(a["matrix"], b["matrix"])
     one = ld.DeepLinear.from_weights([np.ones(SHAPE)])
+    assert (one.title, one.held) == ("network of one layer", "the layer itself")
     for order in ("simultaneous", "sequential"):
         single = ld.GradientDescent(learning_rate=0.05, steps=40, order=order)
         c = ld.simulate(one, TASK, single, save_every=20, observables="matrix")

@@ -88,7 +88,7 @@ class DeepLinear(Network):
         return super().__repr__().replace(" columns,", f" units{self._generations_held()},")
 
     def _generations_held(self) -> str:
-        return f" ({self.words.generations} generations)" if self.words is not None else ""
+        return f" ({self.words.generations} generations)" if self.words is not None and self.widths else ""
 
     @staticmethod
     def gaussian(

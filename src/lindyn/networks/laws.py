@@ -91,7 +91,7 @@ class Parametrization:
         This is the τ = σ²w of the paper's formula at any width. The flow of a narrow network has another threshold,
         `threshold_on`.
         """
-        return float(wide_threshold(*self.plain_variances, self.width))
+        return float(wide_threshold(*self.plain_variances, float(self.width)))
 
     def threshold_on(self, shape: int | tuple[int, int]) -> float:
         """Return τ that the flow of a network of this law and a given shape has: narrow pairs have their own.

@@ -106,7 +106,7 @@ class Network(Value, abc.ABC):
 
     def __repr__(self) -> str:
         """One line: shape, width, law, threshold, what is held in memory."""
-        widths, held = (", ".join(f"{n:,}" for n in sizes) for sizes in (self.widths, self.reduced_widths))
+        widths, held = (", ".join(f"{n:,}" for n in sizes) or "none" for sizes in (self.widths, self.reduced_widths))
         return (
             f"{type(self).__name__}(shape={self.shape}, width={widths}, threshold={self.threshold:.6g}, "
             f"law={self.law!r}, held as {held} columns, {self.nbytes / 2**20:.3g} MiB {self.dtype})"
@@ -171,11 +171,15 @@ class Network(Value, abc.ABC):
     @property
     def title(self) -> str:
         """What moves, for print-outs and legends."""
+        if not self.widths:
+            return "network of one layer"
         return f"network of width {', '.join(f'{width:,}' for width in self.widths)}"
 
     @property
     def held(self) -> str:
         """What is held in the place of the network, for print-outs."""
+        if not self.widths:
+            return "the layer itself"
         return f"the reduced factor (1.3) of {', '.join(map(str, self.reduced_widths))} columns"
 
     @property
