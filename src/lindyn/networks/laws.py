@@ -11,6 +11,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from lindyn.networks.lora import kaiming_variance
 from lindyn.solutions.thresholds import narrow_threshold, start_variance, wide_threshold
 from lindyn.support import checks
@@ -62,7 +64,9 @@ class Parametrization:
         for name in ("multiplier", "rate_in", "rate_out"):
             checks.number(name, getattr(self, name), above=0, at_most=SQUARED)
         checks.choice("distribution", self.distribution, ("normal", "uniform"))
-        if not math.isfinite(self.threshold):
+        with np.errstate(over="ignore"):  # said in words instead
+            finite = math.isfinite(self.threshold)
+        if not finite:
             raise checks.InvalidArgument(
                 "width", "give a finite threshold τ = (w/2)(u₁²σ₁² + u₂²σ₂²)", f"it is {self.width:.3g}", "lower it"
             )
@@ -122,7 +126,7 @@ class Parametrization:
             >>> standard(width=100, variance=0.01).start_variance
             0.01
         """
-        return float(start_variance(self.plain_variances, (self.width,)))
+        return float(start_variance(self.plain_variances, (float(self.width),)))
 
     def feature_learning(self, singular_value: float) -> float:
         """Return the strength s/√(s² + τ²) of feature learning on a mode of size s: 0 lazy, 1 active.

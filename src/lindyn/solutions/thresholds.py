@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lindyn.support import checks
+from lindyn.support.bounds import SQUARED, WIDEST
 from lindyn.support.namespaces import quantities, within
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def wide_threshold(variance_in: Any, variance_out: Any, width: Any) -> Float[Any
         20.0
     """
     _, (first, second, w) = quantities(variance_in=variance_in, variance_out=variance_out, width=width)
-    within(variance_in=first, variance_out=second, width=w)
+    within(variance_in=first, variance_out=second)
+    within(WIDEST, width=w)
     return 0.5 * w * (first + second)
 
 
@@ -55,8 +57,9 @@ def start_variance(variances: Sequence[Any], widths: Sequence[Any]) -> Float[Any
         f"{name}[{k}]": v for name, vs in zip(("variances", "widths"), each, strict=True) for k, v in enumerate(vs)
     }
     _, (found, *rest) = quantities(**named)
-    within(**dict(zip(named, (found, *rest), strict=True)))
     later, hidden = rest[: len(variances) - 1], rest[len(variances) - 1 :]
+    for name, value in zip(named, (found, *rest), strict=True):
+        within(WIDEST if name.startswith("widths") else SQUARED, **{name: value})
     for variance, width in zip(later, hidden, strict=True):
         found = (found * width) * variance  # in turn, so that the product of all widths is never formed
     return found
