@@ -9,7 +9,7 @@ DEMO_OUT ?= demo
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 XLA_FLAGS=--xla_cpu_multi_thread_eigen=false $(BIN)/python -m pytest -n 2
 
-.PHONY: demo test fast lint types docs bench clean
+.PHONY: demo test fast lint types docs site-check bench clean
 
 $(VENV)/base: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -50,6 +50,9 @@ docs/node_modules: docs/package-lock.json | $(VENV)/dev
 docs: $(VENV)/dev docs/node_modules  ## the site, into docs/_build; a warning is an error
 	$(BIN)/codespell docs src README.md
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
+
+site-check: docs  ## every built page in a browser without a network
+	$(BIN)/python docs/check_site.py
 
 bench: $(VENV)/dev  ## speed and memory against the published algorithm, in one run
 	$(BIN)/python -m benchmarks.run
