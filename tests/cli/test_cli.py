@@ -169,8 +169,8 @@ def test_regime_splits_modes():
     assert first["learning_steps"] == pytest.approx(100 * first["learning_time"])
 
 
-def test_a_demo_of_endless_steps_is_refused_before_it_takes_memory():
-    done = lindyn("demo", "--dim", 8, "--rank", 2, "--steps", 10**12)
+def test_a_demo_of_endless_steps_is_refused_before_it_takes_memory(tmp_path):
+    done = lindyn("demo", "--dim", 8, "--rank", 2, "--steps", 10**12, "--out", tmp_path / "demo")
     assert done.returncode == 2
     assert "--steps must be small enough for the records of so many steps to fit in memory" in done.stderr
 

@@ -141,8 +141,8 @@ def test_singular_vectors_on_request_rebuild_the_update(tmp_path):
     assert p.left * p.singular_values @ p.right.T == pytest.approx(products(report, folder, p.name), abs=1e-12)
     done = lindyn("inspect", folder, "--vectors", "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    saved = np.load(tmp_path / "out" / "vectors.npz")
-    assert saved[f"{p.name}/left"].tolist() == p.left.tolist()
+    with np.load(tmp_path / "out" / "vectors.npz") as saved:
+        assert saved[f"{p.name}/left"].tolist() == p.left.tolist()
     assert "left" not in json.loads((tmp_path / "out" / "inspection.json").read_text())["pairs"][0]
     assert "has no meaning without" in lindyn("inspect", folder, "--vectors").stderr
 
