@@ -294,3 +294,11 @@ def test_help_shows_examples():
         text = lindyn(command, "--help").stdout
         assert "Example" in text
         assert f"lindyn {command}" in text
+
+
+def test_a_page_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    done = lindyn("explore", "--out", tmp_path / "file" / "page.html")
+    assert done.returncode == 2
+    assert "Cannot write" in done.stderr
+    assert "choose another --out" in done.stderr

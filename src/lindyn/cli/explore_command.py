@@ -47,7 +47,10 @@ def explore(
         o.idle(given, ("no_browser",), "with `out`")
         if out.exists() and not force:
             raise InvalidArgument("out", "be a file that does not exist yet", f"{out} does", "pass `force`")
-        output.say(f"Wrote {write_page(out)}")
+        try:
+            output.say(f"Wrote {write_page(out)}")
+        except OSError as error:
+            raise OSError(f"Cannot write {out}: {error.strerror or error}; choose another --out.") from error
         return
     if serve:
         _serve(port, not no_browser)
