@@ -47,6 +47,7 @@ def things():
     deep = ld.DeepLinear.gaussian(3, depth=3, width=30, variance=0.02, generations=2)
     seen = ["train_error", "test_error", "singular_values", "matrix"]
     run = ld.simulate(net, task, ld.GradientDescent(steps=3), observables=seen)
+    descent = ld.simulate(net, task, ld.GradientDescent(steps=3), observables=["cost", "sharpness"])
     other = ld.simulate(ld.Mixed.matching(net), task, times=run.time)
     grid = dict(shape=30, rank=2, variance_exponents=(-2.0, -1.0), width_exponents=(1.0, 2.0))  # noqa: C408
     settings = ld.diagrams.DiagramSettings(**grid, steps=5)
@@ -62,7 +63,7 @@ def things():
     return SimpleNamespace(
         half_seen=ld.Completion(np.ones((4, 4)), half, held_out=~half),
         frontier=ld.simulation.compute_frontier(decades, [1, 2]),
-        task=task, net=net, deep=deep, run=run, other=other, grid=grid, settings=settings,
+        task=task, net=net, deep=deep, run=run, descent=descent, other=other, grid=grid, settings=settings,
         diagram=ld.phase_diagram(settings), portrait_settings=portrait, portrait=ld.phase_diagram(portrait),
         spiked=ld.SpikedMatrix(12, singular_values=[30.0, 20.0], key=0).target,
         target=rng.standard_normal((5, 5)), inputs=rng.standard_normal((9, 4)), outputs=rng.standard_normal((9, 1)),
@@ -319,6 +320,26 @@ def entrances():
         "advise, gradient": (ld.advise, {"gradient": t.spiked, "width": 3, "curvature": 1.0, "steps": 30}),
         "advise, adam": (
             ld.advise, {"shape": 60, "width": 4, "optimizer": "adam", "learning_rate": 1e-3, "steps": 40}
+        ),
+        "start_geometry": (ld.prediction.start_geometry, {"network": t.net, "task": t.task}),
+        "average_start_geometry": (
+            ld.prediction.average_start_geometry,
+            {"law": laws.standard(width=9, variance=0.1), "covariance": eye, "d_out": 2, "front_end": eye},
+        ),
+        "escape_direction": (
+            ld.prediction.escape_direction, {"network": t.deep, "task": ld.SpikedMatrix(3, rank=1), "key": 0}
+        ),
+        "margin_bound": (
+            ld.prediction.margin_bound,
+            {"outputs": [0.5, -1.0, 2.0], "labels": [1.0, -1.0, 1.0], "dim": 2, "norm": 1.0, "deviation": 0.1,
+             "confidence": 0.1},
+        ),
+        "catapult": (ld.simulation.catapult, {"run": t.descent}),
+        "average_geometry": (
+            ld.torch.average_geometry, {"factory": Pair, "inputs": np.ones((2, 4)), "draws": 2, "seed": 0}
+        ),
+        "distance_from_linear": (
+            ld.torch.distance_from_linear, {"model": t.classifier, "inputs": torch.ones(2, 4)}
         ),
         # diagrams
         "DiagramSettings": (

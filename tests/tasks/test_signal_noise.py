@@ -116,3 +116,11 @@ def test_what_has_no_meaning_is_refused(call, name):
 def test_a_split_of_one_side_has_no_gap():
     assert math.isnan(small_loss_split([0.1, 0.2]).gap)
     assert small_loss_split([0.1, 1.5, 0.3], level=1.0).gap == pytest.approx(1.2)
+
+
+def test_neurons_drawn_in_another_dimension_are_refused():
+    one, other = (ld.tasks.SignalNoise(samples=10, dim=d, snr=0.3, flip=0.2, key=0) for d in (100, 10**12))
+    net = ld.networks.PatchReLU.gaussian(one, key=1)
+    with pytest.raises(ld.InvalidArgument, match="drawn in 100 dimensions, and the patches have 1e"):
+        ld.simulate(net, other, ld.GradientDescent(learning_rate=0.1, steps=2))
+    assert ld.simulate(net, one, ld.GradientDescent(learning_rate=0.1 * one.pace, steps=2)).completed

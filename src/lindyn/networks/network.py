@@ -168,6 +168,11 @@ class Network(Value, abc.ABC):
         """Return how the layers act together where A is not their product, for a method; None for W_L ⋯ W_1."""
         return None
 
+    def unfit(self, task: Any) -> str | None:
+        """Return why a task of this network's shape is not one that it can meet; None where it is."""
+        del task
+        return None
+
     @property
     def title(self) -> str:
         """What moves, for print-outs and legends."""

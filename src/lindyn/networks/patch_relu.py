@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -23,6 +24,9 @@ class PatchReLU(Network):
     Its one layer W holds the neurons in the task's coordinates, and its "matrix" is that layer. So every method moves
     it: `GradientDescent` by W ← W − η∇C(W), `Flow` by Ẇ = −∇C(W), where it may stop at a kink of a unit and say so.
 
+    Attributes:
+        dim: the dimension in which the neurons were drawn, to which their lengths belong; NaN for given weights.
+
     References:
         works (14.1).
 
@@ -36,6 +40,8 @@ class PatchReLU(Network):
         (1.0, 0.0)
     """
 
+    dim: float = math.nan
+
     @classmethod
     def gaussian(cls, task: SignalNoise, deviation: float | None = None, *, key: Seed = 0) -> Self:
         """Draw iid N(0, s₀²) weights in the task's dimension, exactly in law.
@@ -45,7 +51,7 @@ class PatchReLU(Network):
             deviation: s₀ > 0; 0.01/√d if left out.
             key: seed, or a numpy Generator.
         """
-        return cls._of(task.start(deviation, key=key), "iid N(0, s₀²) neurons")
+        return replace(cls._of(task.start(deviation, key=key), "iid N(0, s₀²) neurons"), dim=float(task.dim))
 
     @classmethod
     def from_weights(cls, weights: Any) -> Self:
@@ -55,6 +61,13 @@ class PatchReLU(Network):
     @classmethod
     def _of(cls, layer: np.ndarray, law: str) -> Self:
         return cls.holding((layer,), (), float("nan"), law)
+
+    def unfit(self, task: Any) -> str | None:
+        """Return why a task of another dimension is none that these neurons were drawn for."""
+        theirs = float(getattr(task, "dim", math.nan))
+        if math.isnan(self.dim) or math.isnan(theirs) or self.dim == theirs:
+            return None
+        return f"its neurons were drawn in {self.dim:g} dimensions, and the patches have {theirs:g}"
 
     def closed_form(self, task: Any) -> Reason:
         """Return the reason why there is none."""

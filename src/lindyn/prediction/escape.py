@@ -112,6 +112,8 @@ def escape_direction(
         >>> round(escape.time(1e-3))  # 10⁶/(2·3)
         166667
     """
+    checks.instance("network", network, Network, "a network, such as DeepReLU")
+    checks.instance("task", task, Task, "a task, such as SpikedMatrix")
     if tuple(network.shape) != tuple(task.shape):
         raise checks.InvalidArgument("network", f"have the task's shape {task.shape}", f"its shape is {network.shape}")
     if network.depth == 1:

@@ -50,6 +50,8 @@ def start_geometry(network: Network, task: Task) -> Geometry:
         >>> found.matrix.tolist(), found.velocity.tolist()  # d/dt (ab)² = −2(ab)²(a² + b²)
         ([[36.0]], [[-936.0]])
     """
+    checks.instance("network", network, Network, "a network, such as TwoLayer")
+    checks.instance("task", task, Task, "a task, such as SpikedMatrix")
     if network.shape != task.shape:
         raise checks.InvalidArgument("network", f"have the task's shape {task.shape}", f"its shape is {network.shape}")
     gradient = np.asarray(task.gradient(network.matrix))
@@ -91,6 +93,7 @@ def average_start_geometry(law: Parametrization, covariance: Any, d_out: int, *,
         >>> found.matrix.tolist(), found.velocity.tolist()  # E[a²b²], −2E[a²b²(a² + b²)]
         ([[1.0]], [[-12.0]])
     """
+    checks.instance("law", law, Parametrization, "a law of two layers, such as `lindyn.laws.standard(…)`")
     if law.distribution != "normal" or law.rate_in != law.rate_out:
         raise checks.InvalidArgument(
             "law",

@@ -59,7 +59,8 @@ def catapult(run: Trajectory) -> Catapult:
         run: from `simulate` with plain `GradientDescent`, observables "cost" and "sharpness" recorded.
 
     Raises:
-        InvalidArgument: a run without steps of a learning rate, or without these records.
+        InvalidArgument: a run of another method, of momentum or weight decay (their bound is another), or without these
+            records.
 
     References:
         works (9.6).
@@ -75,8 +76,12 @@ def catapult(run: Trajectory) -> Catapult:
         >>> ld.simulation.catapult(run).caught
         True
     """
-    if run.info.learning_rate is None or np.isnan(run.step).any():
-        raise checks.InvalidArgument("run", "be of gradient descent", f"its method is {run.info.method}")
+    checks.instance("run", run, Trajectory, "a Trajectory, from `simulate`")
+    plain = run.info.method.endswith("gradient descent")  # momentum, decay and batches stand behind these words
+    if run.info.learning_rate is None or np.isnan(run.step).any() or not plain:
+        raise checks.InvalidArgument(
+            "run", "be of plain gradient descent, whose bound is 2/λ", f"its method is {run.info.method}"
+        )
     for name in ("cost", "sharpness"):
         if name not in run:
             raise checks.InvalidArgument(

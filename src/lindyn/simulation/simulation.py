@@ -124,6 +124,8 @@ def _check(system: Any, task: Any, times: np.ndarray | None, save_every: int | S
         )
     if system.shape is not None and tuple(system.shape) != tuple(task.shape):
         raise checks.InvalidArgument("system", f"have the task's shape {task.shape}", f"its shape is {system.shape}")
+    if isinstance(system, Network) and (why := system.unfit(task)) is not None:
+        raise checks.InvalidArgument("system", "be drawn for this task", why, "draw it from the task that it meets")
     return Problem(system, task, times, save_every)
 
 
