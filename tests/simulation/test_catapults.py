@@ -65,5 +65,5 @@ def test_runs_that_cannot_tell_are_refused():
     with pytest.raises(ld.InvalidArgument, match="gradient descent"):
         catapult(flow)
     net, heavy = ld.DeepLinear.orthogonal(1, depth=2), ld.GradientDescent(learning_rate=0.1, steps=2, momentum=0.9)
-    with pytest.raises(ld.InvalidArgument, match="plain gradient descent.*momentum 0.9"):  # its bound is (1 + β)·2/λ
+    with pytest.raises(ld.InvalidArgument, match=r"plain gradient descent.*momentum 0\.9"):  # its bound is (1 + β)·2/λ
         catapult(ld.simulate(net, task, heavy, observables=["cost", "sharpness"]))
